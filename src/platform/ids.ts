@@ -1,0 +1,28 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { nowMs } from './clock.ts';
+
+const ID = /^[0-9a-f]{24}$/;
+
+let counter = randomBytes(3).readUIntBE(0, 3);
+const machine = randomBytes(5).toString('hex');
+
+/** A new id: 24 hex characters in the layout of a MongoDB ObjectId, so ids of one process sort by birth. */
+export function newId(): string {
+  counter = (counter + 1) & 0xffffff;
+  return `${Math.floor(nowMs() / 1000).toString(16).padStart(8, '0')}${machine}${counter.toString(16).padStart(6, '0')}`;
+}
+
+/** True for 24 lower-case hex characters. */
+export function isId(value: unknown): value is string {
+  return typeof value === 'string' && ID.test(value);
+}
+
+/** A random token of `bytes` bytes in base64url; for secrets use at least 32. */
+export function randomToken(bytes: number): string {
+  return randomBytes(bytes).toString('base64url');
+}
+
+/** SHA-256 as base64url; for fingerprints of public bytes, never for secrets of low entropy. */
+export function sha256(data: string | Buffer): string {
+  return createHash('sha256').update(data).digest('base64url');
+}
