@@ -26,16 +26,17 @@ export function taxIncluded(pricePaise: number, bp: number): number {
 
 /**
  * Rupees written by people or spreadsheets ("1,299.00", "Rs. 50", "₹1,00,000.5") as paise; undefined when it is not
- * an amount or has more than two decimals that matter.
+ * an amount, has more than two decimals that matter, or has commas where no grouping puts them ("1299,00" could be
+ * 1,299 rupees with a decimal comma, so it is refused and not read as 1,29,900).
  */
 export function parseRupees(text: string): number | undefined {
   const cleaned = text
     .trim()
     .replace(/^'/, '')
     .replace(/^(?:rs\.?|inr|₹)\s*/i, '')
-    .replaceAll(',', '')
     .replace(/\s*(?:inr|\/-)$/i, '');
-  const match = /^(\d{1,13})(?:\.(\d{1,2})0*)?$/.exec(cleaned);
+  if (cleaned.includes(',') && !/^\d{1,3}(?:,\d{2,3})*,\d{3}(?:\.\d+)?$/.test(cleaned)) return undefined;
+  const match = /^(\d{1,13})(?:\.(\d{1,2})0*)?$/.exec(cleaned.replaceAll(',', ''));
   if (!match) return undefined;
   const paise = Number(match[1]) * 100 + Number((match[2] ?? '').padEnd(2, '0'));
   return paise <= MAX_PAISE ? paise : undefined;

@@ -1,0 +1,66 @@
+import { access, readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { PincodeRow, PincodeTable } from './pincode.rules.ts';
+import { buildPincodeTable } from './pincode.rules.ts';
+import type { RateCardTerms } from './price.rules.ts';
+import type { ZoneData } from './zone.rules.ts';
+
+const HEADER = 'pincode,state,districts';
+
+/** The folder of the shipped reference data, found upwards from here so that sources and the build both find it. */
+export async function referenceDataDir(): Promise<string> {
+  let folder = dirname(fileURLToPath(import.meta.url));
+  for (;;) {
+    const candidate = join(folder, 'data');
+    const found = await access(join(candidate, 'pincodes.csv')).then(
+      () => true,
+      () => false,
+    );
+    if (found) return candidate;
+    const parent = dirname(folder);
+    if (parent === folder) throw new Error('The reference data (data/pincodes.csv) is missing from this installation');
+    folder = parent;
+  }
+}
+
+/** The rows of the pincode file (no quoting in it); throws with the line number when a line has another form. */
+export function parsePincodeFile(text: string): PincodeRow[] {
+  const [header, ...lines] = text.replace(/^\uFEFF/, '').trimEnd().split(/\r?\n/);
+  if (header !== HEADER) throw new Error(`The pincode file must start with the line ${HEADER}`);
+  return lines.map((line, at) => {
+    const [pincode = '', state, districts, ...rest] = line.split(',');
+    if (state === undefined || districts === undefined || rest.length > 0) {
+      throw new Error(`Line ${at + 2} of the pincode file does not have three columns`);
+    }
+    return { pincode, state, districts: districts === '' ? [] : districts.split(';') };
+  });
+}
+
+let shipped: Promise<PincodeTable> | undefined;
+
+/** The shipped pincode table, read once per process; a failed read is not kept. */
+export function loadPincodeTable(): Promise<PincodeTable> {
+  shipped ??= referenceDataDir()
+    .then((folder) => readFile(join(folder, 'pincodes.csv'), 'utf8'))
+    .then((text) => buildPincodeTable(parsePincodeFile(text)))
+    .catch((cause: unknown) => {
+      shipped = undefined;
+      throw cause;
+    });
+  return shipped;
+}
+
+async function readReference(file: string): Promise<unknown> {
+  return JSON.parse(await readFile(join(await referenceDataDir(), file), 'utf8'));
+}
+
+/** The default zones: city groups, special states and the ODA pincodes. */
+export async function loadZoneData(): Promise<ZoneData> {
+  return (await readReference('zones.json')) as ZoneData;
+}
+
+/** The platform's default rate cards, all of the sandbox courier. */
+export async function loadDefaultRateCards(): Promise<RateCardTerms[]> {
+  return ((await readReference('rate-cards.json')) as { cards: RateCardTerms[] }).cards;
+}

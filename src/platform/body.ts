@@ -1,0 +1,39 @@
+import type { IncomingMessage } from 'node:http';
+import { AppError, invalid } from './errors.ts';
+
+export const MAX_BODY_BYTES = 1_048_576;
+
+/** Reads a whole body; 413 `body_too_large` as soon as it exceeds the limit, without keeping the rest. */
+export async function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
+  const declared = Number(request.headers['content-length'] ?? 0);
+  if (declared > maxBytes) throw tooLarge(maxBytes);
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size > maxBytes) throw tooLarge(maxBytes);
+    chunks.push(chunk);
+  }
+  return chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, size);
+}
+
+function tooLarge(maxBytes: number): AppError {
+  return new AppError('too_large', 'body_too_large', `The body may have ${maxBytes} bytes at most`);
+}
+
+/** Parses JSON; 415 for another content type, 400 `malformed_json` for what is not a JSON object. */
+export function parseJson(contentType: string, raw: Buffer): unknown {
+  if (raw.length === 0) return {};
+  const type = contentType.split(';', 1)[0]?.trim().toLowerCase() ?? '';
+  if (type !== 'application/json' && !type.endsWith('+json')) {
+    throw new AppError('unsupported_type', 'unsupported_media_type', 'Send the body as application/json');
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(raw.toString('utf8'));
+  } catch {
+    throw invalid('malformed_json', 'The body is not valid JSON');
+  }
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) throw invalid('malformed_json', 'The body must be a JSON object');
+  return value;
+}

@@ -1,0 +1,75 @@
+import mongoose from 'mongoose';
+import { now } from '../clock.ts';
+import { newId } from '../ids.ts';
+import type { Model } from './collection.ts';
+import { newRow, recordChange, refuse } from './collection.write.ts';
+import { assertSafeFilter, completeChange, ownCompany } from './scope.ts';
+import { stateOf, type Tx } from './tx.ts';
+import type { BulkChange, CollectionSpec, Row } from './types.ts';
+
+type Plain = Record<string, unknown>;
+
+/** Thrown when a merged command did not touch every row it meant to: re-read, decide again. */
+export class BatchConflict extends Error {
+  constructor(collection: string) {
+    super(`A guarded bulk on ${collection} met a changed row`);
+    this.name = 'BatchConflict';
+  }
+}
+
+/** An insert of a bulk: on whose behalf (lanes carry many askers in one Tx), and what. */
+export interface BulkInsert<T> {
+  tx: Tx;
+  doc: T & { _id?: string };
+}
+
+/** Few, merged commands for lanes and imports; the same scope, version, bounds and audit as single writes. */
+export interface BulkDoor<T> {
+  /** Stores many rows with one command, each for its own asker; the server's validator is the schema here. */
+  insertMany(tx: Tx, items: readonly BulkInsert<T>[]): Promise<Row<T>[]>;
+  /**
+   * Changes many rows with one command, each under its guard. All or nothing: throws `BatchConflict` when a row did
+   * not match. Answers nothing; read again if the new values matter.
+   */
+  changeMany(tx: Tx, changes: readonly BulkChange<T>[]): Promise<void>;
+}
+
+/** Makes the bulk half of a door. */
+export function bulkDoor<T extends object>(spec: CollectionSpec, model: Model): BulkDoor<T> {
+  return {
+    async insertMany(tx, items) {
+      if (items.length === 0) return [];
+      const { session } = stateOf(tx);
+      const rows = items.map((item) => newRow(spec, item.tx, item.doc));
+      await model.collection.insertMany(rows as never, { session, ordered: true }).catch(refuse(spec));
+      items.forEach((item, i) => recordChange(spec, item.tx, rows[i]?._id ?? '', 'insert', Object.keys(item.doc)));
+      return rows as unknown as Row<T>[];
+    },
+    async changeMany(tx, changes) {
+      if (changes.length === 0) return;
+      const { session } = stateOf(tx);
+      const operations = changes.map((change) => operation(spec, tx, change));
+      const result = await model.collection.bulkWrite(operations as never, { session, ordered: true }).catch((error: unknown) => {
+        if (error instanceof mongoose.mongo.MongoBulkWriteError && error.code === 11000) throw new BatchConflict(spec.name);
+        return refuse(spec)(error);
+      });
+      if (result.matchedCount + result.upsertedCount !== changes.length) throw new BatchConflict(spec.name);
+    },
+  };
+}
+
+function operation<T>(spec: CollectionSpec, tx: Tx, { match, where, change, orInsert }: BulkChange<T>): Plain {
+  assertSafeFilter(match, 'match');
+  if (Object.keys(match).length === 0) throw new Error('A bulk change must say which row');
+  if (where) assertSafeFilter(where, 'where');
+  const at = now();
+  const { update, fields } = completeChange(change, at);
+  const own = { companyId: ownCompany(tx), ...(match as Plain) };
+  if ((own as Plain)['companyId'] !== tx.companyId) throw new Error('A bulk change cannot name a company');
+  const filter = where ? { $and: [own, where] } : own;
+  recordChange(spec, tx, typeof (match as Plain)['_id'] === 'string' ? String((match as Plain)['_id']) : JSON.stringify(match), 'update', fields);
+  if (!orInsert) return { updateOne: { filter, update } };
+  return {
+    updateOne: { filter, update: { ...update, $setOnInsert: { _id: newId(), createdAt: at, ...orInsert } }, upsert: true },
+  };
+}

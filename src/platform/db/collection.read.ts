@@ -1,0 +1,92 @@
+import type { Ctx } from '../context.ts';
+import { notFound } from '../errors.ts';
+import { pageLimit, readCursor, writeCursor, type Page, type PageRequest } from '../pagination.ts';
+import type { Model } from './collection.ts';
+import { assertReadingPipeline, readScope, scoped } from './scope.ts';
+import { sessionFor } from './tx.ts';
+import type { CollectionSpec, Filter, FindOptions, Row } from './types.ts';
+
+type Plain = Record<string, unknown>;
+
+/** Reading: always inside the ctx's company, always in the Tx's session when the ctx is a Tx. */
+export interface ReadDoor<T> {
+  /** The row with this id, or 404 `<row>_not_found`; another company's row is not found either. */
+  get(ctx: Ctx, id: string): Promise<Row<T>>;
+  findOne(ctx: Ctx, filter: Filter<T>, options?: Pick<FindOptions<T>, 'fields' | 'sort'>): Promise<Row<T> | undefined>;
+  find(ctx: Ctx, filter: Filter<T>, options?: FindOptions<T>): Promise<Row<T>[]>;
+  /** One page by keyset, newest first by `sortBy` (default createdAt); 400 for a foreign cursor. */
+  list(ctx: Ctx, filter: Filter<T>, request: PageRequest, sortBy?: { field: string; direction: 1 | -1 }): Promise<Page<Row<T>>>;
+  /** How many, counted up to `cap` at most. */
+  count(ctx: Ctx, filter: Filter<T>, cap?: number): Promise<number>;
+  /** Runs a reading pipeline over the company's rows only. */
+  aggregate<R extends object>(ctx: Ctx, pipeline: readonly object[]): Promise<R[]>;
+  /** Walks all matching rows in batches; for checks and rebuilds, not for requests. */
+  each(ctx: Ctx, filter: Filter<T>, options?: FindOptions<T>): AsyncIterable<Row<T>>;
+}
+
+/** Makes the reading half of a door. */
+export function readDoor<T extends object>(spec: CollectionSpec, model: Model): ReadDoor<T> {
+  const rows = () => model.collection;
+  const projection = (fields: FindOptions<T>['fields']) => (fields ? Object.fromEntries(fields.map((f) => [String(f), 1])) : undefined);
+  const cursor = (ctx: Ctx, filter: object, options: FindOptions<T> = {}) => {
+    const session = sessionFor(ctx);
+    let found = rows().find(scoped(readScope(spec, ctx), filter), { session, projection: projection(options.fields), batchSize: 2000 });
+    if (options.sort) found = found.sort(options.sort);
+    if (options.limit !== undefined) found = found.limit(options.limit);
+    return found;
+  };
+
+  return {
+    async get(ctx, id) {
+      const row = await rows().findOne(scoped(readScope(spec, ctx), { _id: id }), { session: sessionFor(ctx) });
+      if (!row) throw notFound(spec.rowName);
+      return row as unknown as Row<T>;
+    },
+    async findOne(ctx, filter, options = {}) {
+      const row = await rows().findOne(scoped(readScope(spec, ctx), filter), {
+        session: sessionFor(ctx),
+        projection: projection(options.fields),
+        ...(options.sort ? { sort: options.sort } : {}),
+      });
+      return row === null ? undefined : (row as unknown as Row<T>);
+    },
+    async find(ctx, filter, options) {
+      return (await cursor(ctx, filter, options).toArray()) as unknown as Row<T>[];
+    },
+    async list(ctx, filter, request, sortBy = { field: 'createdAt', direction: -1 }) {
+      const limit = pageLimit(request);
+      const { field, direction } = sortBy;
+      const after = request.cursor === undefined ? {} : afterPlace(field, direction, request.cursor);
+      const wish = request.cursor === undefined ? filter : { $and: [filter, after] };
+      const found = await cursor(ctx, wish, { sort: { [field]: direction, _id: direction }, limit: limit + 1 }).toArray();
+      const data = found.slice(0, limit) as unknown as Row<T>[];
+      const last = data.at(-1) as (Plain & { _id: string }) | undefined;
+      return { data, nextCursor: found.length > limit && last ? writeCursor({ at: placeValue(last[field]), id: last._id }) : null };
+    },
+    async count(ctx, filter, cap = 10_000) {
+      return rows().countDocuments(scoped(readScope(spec, ctx), filter), { session: sessionFor(ctx), limit: cap });
+    },
+    async aggregate<R extends object>(ctx: Ctx, pipeline: readonly object[]) {
+      assertReadingPipeline(pipeline);
+      const scope = readScope(spec, ctx);
+      const stages = Object.keys(scope).length > 0 ? [{ $match: scope }, ...pipeline] : [...pipeline];
+      return (await rows().aggregate(stages as Plain[], { session: sessionFor(ctx) }).toArray()) as R[];
+    },
+    async *each(ctx, filter, options) {
+      for await (const row of cursor(ctx, filter, options)) yield row as unknown as Row<T>;
+    },
+  };
+}
+
+function placeValue(value: unknown): number | string {
+  if (value instanceof Date) return value.getTime();
+  return typeof value === 'number' ? value : String(value);
+}
+
+/** `field <= at` lets the index seek; the $or then drops what the page before has shown. */
+function afterPlace(field: string, direction: 1 | -1, cursor: string): Plain {
+  const place = readCursor(cursor);
+  const at = field.endsWith('At') && typeof place.at === 'number' ? new Date(place.at) : place.at;
+  const [reach, beyond] = direction === -1 ? ['$lte', '$lt'] : ['$gte', '$gt'];
+  return { [field]: { [reach]: at }, $or: [{ [field]: { [beyond]: at } }, { _id: { [beyond]: place.id } }] };
+}

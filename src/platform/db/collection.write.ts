@@ -1,0 +1,117 @@
+import mongoose from 'mongoose';
+import { now } from '../clock.ts';
+import { AppError, conflict, invalid, notFound, stale } from '../errors.ts';
+import { newId } from '../ids.ts';
+import type { Model } from './collection.ts';
+import { assertSafeFilter, completeChange, ownCompany } from './scope.ts';
+import { stateOf, type Tx, type Change } from './tx.ts';
+import { isDuplicateKey } from './transaction.ts';
+import type { ChangeOf, CollectionSpec, Guard, Row } from './types.ts';
+
+type Plain = Record<string, unknown>;
+
+/** Writing one row at a time; every write needs a Tx and leaves an audit row. */
+export interface WriteDoor<T> {
+  /** Stores a new row at version 1; 409 `<row>_exists` naming the fields of the broken unique index. */
+  insert(tx: Tx, doc: T & { _id?: string }): Promise<Row<T>>;
+  /**
+   * The only update: one row, this company's, under a guard that must be given. Always version + 1. When nothing
+   * matched, re-reads in the same transaction and throws not found, stale, or the guard's own refusal.
+   */
+  update(tx: Tx, id: string, change: ChangeOf<T>, guard: Guard<T>): Promise<Row<T>>;
+  /** Removes one row under a guard; for rows that nothing else refers to. */
+  remove(tx: Tx, id: string, guard: Guard<T>): Promise<void>;
+}
+
+/** Makes the writing half of a door. */
+export function writeDoor<T extends object>(spec: CollectionSpec, model: Model): WriteDoor<T> {
+  const why = async (tx: Tx, id: string, guard: Guard<T>): Promise<AppError> => {
+    const row = await model.collection.findOne({ _id: id as never, companyId: ownCompany(tx) }, { session: stateOf(tx).session });
+    if (!row) return notFound(spec.rowName);
+    return 'version' in guard ? stale(spec.rowName, Number(row['version'])) : guard.otherwise(row as unknown as Row<T>);
+  };
+
+  return {
+    async insert(tx, doc) {
+      const { session } = stateOf(tx);
+      const row = newRow(spec, tx, doc);
+      const document = new model(row);
+      await document.validate();
+      const stored = document.toObject({ flattenMaps: true, versionKey: false }) as Plain;
+      await model.collection.insertOne(stored as never, { session }).catch(refuse(spec));
+      recordChange(spec, tx, String(stored['_id']), 'insert', Object.keys(doc));
+      return stored as unknown as Row<T>;
+    },
+    async update(tx, id, change, guard) {
+      const { session } = stateOf(tx);
+      const { update, fields } = completeChange(change, now());
+      const found = await model
+        .findOneAndUpdate(guarded(tx, id, guard), update, { session, returnDocument: 'after', lean: true, runValidators: true })
+        .catch(refuse(spec));
+      if (!found) throw await why(tx, id, guard);
+      recordChange(spec, tx, id, 'update', fields);
+      return found as unknown as Row<T>;
+    },
+    async remove(tx, id, guard) {
+      const { session } = stateOf(tx);
+      const result = await model.collection.deleteOne(guarded(tx, id, guard) as never, { session });
+      if (result.deletedCount !== 1) throw await why(tx, id, guard);
+      recordChange(spec, tx, id, 'delete', []);
+    },
+  };
+}
+
+/** A complete new row; refuses fields that belong to the door and arrays over their bound. */
+export function newRow(spec: CollectionSpec, tx: Tx, doc: object): Plain & { _id: string } {
+  const given = doc as Plain;
+  if ('companyId' in given || 'version' in given) throw new Error('companyId and version belong to the collection door');
+  assertBounds(spec, given);
+  const at = now();
+  const { _id, ...rest } = given;
+  return { _id: typeof _id === 'string' ? _id : newId(), companyId: ownCompany(tx), version: 1, ...rest, createdAt: at, updatedAt: at };
+}
+
+/** 400 `too_many_items` naming the array that is over its declared bound. */
+export function assertBounds(spec: CollectionSpec, doc: Plain): void {
+  for (const [path, bound] of Object.entries(spec.bounds ?? {})) {
+    const value = path.split('.').reduce<unknown>((v, key) => (v as Plain | undefined)?.[key], doc);
+    if (Array.isArray(value) && value.length > bound) {
+      throw invalid('too_many_items', `${path} may hold ${bound} items at most`, { fields: [{ path, message: `at most ${bound} items` }] });
+    }
+  }
+}
+
+function guarded<T>(tx: Tx, id: string, guard: Guard<T>): Plain {
+  const own = { _id: id, companyId: ownCompany(tx) };
+  if ('version' in guard) {
+    if (!Number.isSafeInteger(guard.version)) throw new Error('A version guard needs an integer');
+    return { ...own, version: guard.version };
+  }
+  if (!guard.where || Object.keys(guard.where).length === 0) throw new Error('An empty guard guards nothing');
+  assertSafeFilter(guard.where, 'guard');
+  return { $and: [own, guard.where] };
+}
+
+/** Adds one change to the transaction's audit list, unless the collection is its own record. */
+export function recordChange(spec: CollectionSpec, tx: Tx, rowId: string, action: Change['action'], fields: readonly string[]): void {
+  if (spec.audited === false) return;
+  const { actor, companyId, requestId } = tx;
+  stateOf(tx).changes.push({ collection: spec.name, rowId, action, fields, actorKind: actor.kind, actorId: actor.id, companyId, requestId });
+}
+
+/** Turns a broken unique index into a conflict that names fields, never values; other errors pass. */
+export function refuse(spec: CollectionSpec): (error: unknown) => never {
+  return (error) => {
+    if (isDuplicateKey(error)) throw duplicate(spec, error);
+    if (error instanceof mongoose.mongo.MongoServerError && error.code === 121) {
+      throw invalid('row_refused', `The ${spec.rowName} breaks a bound of its collection`, undefined);
+    }
+    throw error;
+  };
+}
+
+function duplicate(spec: CollectionSpec, error: unknown): AppError {
+  const pattern = (error as { keyPattern?: Plain }).keyPattern ?? {};
+  const fields = Object.keys(pattern).filter((k) => k !== 'companyId');
+  return conflict(`${spec.rowName}_exists`, `Another ${spec.rowName.replaceAll('_', ' ')} has the same ${fields.join(' and ') || 'key'}`, { fields }, error);
+}

@@ -1,0 +1,135 @@
+import mongoose from 'mongoose';
+import { connection } from './connect.ts';
+import { prepareIndexes } from './collection.ts';
+import { openTransaction } from './tx.ts';
+import { isDuplicateKey } from './transaction.ts';
+import type { IndexSpec } from './types.ts';
+
+type MongoCollection<R extends { _id: string }> = mongoose.mongo.Collection<R>;
+type MongoFilter<R> = mongoose.mongo.Filter<R>;
+type MongoUpdate<R> = mongoose.mongo.UpdateFilter<R>;
+
+/**
+ * Everybody who may use the second door, and for what. These rows are not business facts: each write is one atomic
+ * command on one row, or an unordered bulk that ignores duplicates, which no transaction allows.
+ */
+export const MACHINE_ROWS = {
+  number_blocks: 'order numbers and AWB serials leased in blocks',
+  jobs: 'leases, heartbeats and outcomes of background work',
+  outbox: 'delivery marks of events',
+  audit: 'read side of the audit log',
+  idempotency: 'answers of refused requests, and their look-up',
+  schedules: 'one run of each tick across instances',
+  throttles: 'counters of sign-in attempts',
+  sessions: 'session slots and refresh rotation',
+  one_time_tokens: 'single use of verification and reset tokens',
+  scans: 'courier scans appended in bulk, repeats ignored',
+  import_rows: 'rows of an import file waiting for their batch',
+  mailbox: 'the development mailbox',
+  raw_events: 'inbound events as they came',
+} as const;
+
+export type MachineRowsName = keyof typeof MACHINE_ROWS;
+
+/** The second, small door: no Tx, no audit, atomic commands only. Throws inside an open transaction. */
+export interface MachineRows<R extends { _id: string }> {
+  readonly name: MachineRowsName;
+  insert(row: R): Promise<void>;
+  /** Stores what is new and ignores what is there; answers the ids that were new. */
+  insertNew(rows: readonly R[]): Promise<Set<string>>;
+  findOne(filter: MongoFilter<R>, options?: { sort?: Record<string, 1 | -1> }): Promise<R | undefined>;
+  find(filter: MongoFilter<R>, options?: { sort?: Record<string, 1 | -1>; limit?: number; fields?: readonly string[] }): Promise<R[]>;
+  each(filter: MongoFilter<R>, options?: { sort?: Record<string, 1 | -1> }): AsyncIterable<R>;
+  count(filter: MongoFilter<R>, cap?: number): Promise<number>;
+  /** One atomic change of one row; answers the row afterwards, or undefined when none matched. */
+  change(filter: MongoFilter<R>, update: MongoUpdate<R>, options?: { sort?: Record<string, 1 | -1>; upsert?: boolean }): Promise<R | undefined>;
+  changeAll(filter: MongoFilter<R>, update: MongoUpdate<R>): Promise<number>;
+  remove(filter: MongoFilter<R>): Promise<number>;
+}
+
+const registered = new Map<MachineRowsName, readonly IndexSpec[]>();
+
+/** Declares the one user of a machine-row collection; refuses names that `MACHINE_ROWS` does not list. */
+export function machineRows<R extends { _id: string }>(name: MachineRowsName, indexes: readonly IndexSpec[] = []): MachineRows<R> {
+  if (!(name in MACHINE_ROWS)) throw new Error(`${name} is not a listed machine-row collection`);
+  registered.set(name, indexes);
+  const rows = (): MongoCollection<R> => {
+    if (openTransaction.getStore()?.open) throw new Error(`Machine rows (${name}) cannot be touched inside a transaction`);
+    const { db } = connection();
+    if (!db) throw new Error('Not connected');
+    return db.collection<R>(name);
+  };
+  const cursor = (filter: MongoFilter<R>, options: { sort?: Record<string, 1 | -1>; limit?: number; fields?: readonly string[] } = {}) => {
+    let found = rows().find(filter, {
+      batchSize: 2000,
+      ...(options.fields ? { projection: Object.fromEntries(options.fields.map((f) => [f, 1])) } : {}),
+    });
+    if (options.sort) found = found.sort(options.sort);
+    if (options.limit !== undefined) found = found.limit(options.limit);
+    return found;
+  };
+
+  return {
+    name,
+    async insert(row) {
+      await rows().insertOne(row as never);
+    },
+    async insertNew(given) {
+      if (given.length === 0) return new Set();
+      const refused = new Set<number>();
+      await rows()
+        .insertMany(given as never, { ordered: false })
+        .catch((error: unknown) => {
+          if (!(error instanceof mongoose.mongo.MongoBulkWriteError)) throw error;
+          for (const failure of [error.writeErrors].flat()) {
+            if (failure.code !== 11000) throw error;
+            refused.add(failure.index);
+          }
+        });
+      return new Set(given.filter((_, i) => !refused.has(i)).map((row) => row._id));
+    },
+    async findOne(filter, options = {}) {
+      return ((await rows().findOne(filter, options)) as R | null) ?? undefined;
+    },
+    async find(filter, options) {
+      return (await cursor(filter, options).toArray()) as unknown as R[];
+    },
+    async *each(filter, options) {
+      for await (const row of cursor(filter, options)) yield row as unknown as R;
+    },
+    async count(filter, cap = 10_000) {
+      return rows().countDocuments(filter, { limit: cap });
+    },
+    async change(filter, update, options = {}) {
+      for (let attempt = 0; ; attempt += 1) {
+        try {
+          return ((await rows().findOneAndUpdate(filter, update, { returnDocument: 'after', ...options })) as R | null) ?? undefined;
+        } catch (error) {
+          // Two upserts of one key at once: the loser's second try finds the winner's row.
+          if (!(options.upsert && isDuplicateKey(error)) || attempt > 2) throw error;
+        }
+      }
+    },
+    async changeAll(filter, update) {
+      return (await rows().updateMany(filter, update)).modifiedCount;
+    },
+    async remove(filter) {
+      return (await rows().deleteMany(filter)).deletedCount;
+    },
+  };
+}
+
+/** Creates the machine-row collections and their indexes, before the first transaction. */
+export async function prepareMachineRows(): Promise<void> {
+  const { db } = connection();
+  if (!db) throw new Error('Not connected');
+  const existing = new Set((await db.listCollections({}, { nameOnly: true }).toArray()).map((c) => c.name));
+  for (const name of Object.keys(MACHINE_ROWS) as MachineRowsName[]) {
+    if (!existing.has(name)) {
+      await db.createCollection(name).catch((error: unknown) => {
+        if (!(error instanceof mongoose.mongo.MongoServerError && error.code === 48)) throw error;
+      });
+    }
+    await prepareIndexes(name, registered.get(name) ?? [], existing.has(name));
+  }
+}

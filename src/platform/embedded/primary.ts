@@ -1,0 +1,108 @@
+import type { ChildProcess } from 'node:child_process';
+import { setTimeout as delay } from 'node:timers/promises';
+import mongoose from 'mongoose';
+import { monotonicMs } from '../clock.ts';
+import { isListening, SET_NAME } from './mongod-process.ts';
+
+type Client = mongoose.mongo.MongoClient;
+
+const NOT_YET_INITIALIZED = 94;
+const POLL_MS = 20;
+
+/** How long a server may take until it is primary, recovery after a crash included. */
+export const START_LIMIT_MS = 60_000;
+
+/** A client that talks to this one server whatever its state; close it after use. */
+export async function connectTo(port: number, timeoutMs: number): Promise<Client> {
+  const client = new mongoose.mongo.MongoClient(`mongodb://127.0.0.1:${port}/`, {
+    directConnection: true,
+    maxPoolSize: 1,
+    serverSelectionTimeoutMS: timeoutMs,
+    connectTimeoutMS: timeoutMs,
+  });
+  try {
+    return await client.connect();
+  } catch (error) {
+    await client.close();
+    throw error;
+  }
+}
+
+/** Makes the server on this port the primary of its one-node set: initiates it, or moves it here from another port. */
+export async function becomePrimary(client: Client, port: number, limitMs: number): Promise<void> {
+  const admin = client.db('admin');
+  const start = monotonicMs();
+  let tended = false;
+  for (;;) {
+    const hello = await admin.command({ hello: 1 });
+    if (hello['isWritablePrimary'] === true) return;
+    if (!tended) tended = await tendConfiguration(client, port);
+    if (monotonicMs() - start > limitMs) {
+      throw new Error(`mongod on port ${port} did not become primary within ${limitMs / 1000} s`);
+    }
+    await delay(POLL_MS);
+  }
+}
+
+/** True once the set's configuration names this port; false while the server is still reading it. */
+async function tendConfiguration(client: Client, port: number): Promise<boolean> {
+  const admin = client.db('admin');
+  const host = `127.0.0.1:${port}`;
+  const status = await admin.command({ replSetGetStatus: 1 }).catch((error: { code?: number }) => error);
+  if (status.code === NOT_YET_INITIALIZED) {
+    await admin.command({
+      replSetInitiate: {
+        _id: SET_NAME,
+        members: [{ _id: 0, host }],
+        settings: { electionTimeoutMillis: 2_000 },
+      },
+    });
+    return true;
+  }
+  const stored = await client.db('local').collection('system.replset').findOne();
+  const members: unknown = stored?.['members'];
+  if (stored === null || !Array.isArray(members)) return false;
+  if (members[0]?.host === host) return true;
+  const { _id, version, settings } = stored;
+  const config = { _id, version: Number(version) + 1, settings, members: [{ _id: 0, host }] };
+  await admin.command({ replSetReconfig: config, force: true });
+  return true;
+}
+
+/** What a server says about itself, to recognise one that was started earlier. */
+export async function identify(client: Client): Promise<{ pid: number; dbPath: string }> {
+  const admin = client.db('admin');
+  const [status, options] = await Promise.all([
+    admin.command({ serverStatus: 1, repl: 0, metrics: 0, wiredTiger: 0 }),
+    admin.command({ getCmdLineOpts: 1 }),
+  ]);
+  return { pid: Number(status['pid']), dbPath: String(options['parsed']?.storage?.dbPath) };
+}
+
+export type Attempt = { ok: true; pid: number } | { ok: false; exitCode: number | null };
+
+/** Waits until the started mongod is primary, or has ended. */
+export async function untilPrimary(child: ChildProcess, port: number): Promise<Attempt> {
+  const failed = new Promise<null>((settle) => child.once('error', () => settle(null)));
+  const ended = new Promise<number | null>((settle) => child.once('exit', (code) => settle(code)));
+  let over: Attempt | undefined;
+  const gone = Promise.race([failed, ended]).then((exitCode): Attempt => (over = { ok: false, exitCode }));
+  const begin = monotonicMs();
+  while (over === undefined && !(await isListening(port))) {
+    if (monotonicMs() - begin > START_LIMIT_MS) child.kill('SIGKILL');
+    await delay(10);
+  }
+  if (over !== undefined) return over;
+  const reached = connectTo(port, START_LIMIT_MS).then(async (client): Promise<Attempt> => {
+    try {
+      // The port may answer for a stranger while our own server is about to end because of it.
+      const { pid } = await identify(client);
+      if (pid !== child.pid) return await gone;
+      await becomePrimary(client, port, START_LIMIT_MS);
+      return { ok: true, pid };
+    } finally {
+      await client.close();
+    }
+  });
+  return await Promise.race([gone, reached.catch(() => gone)]);
+}

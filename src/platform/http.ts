@@ -1,0 +1,214 @@
+import type { IncomingMessage } from 'node:http';
+import { Readable } from 'node:stream';
+import Joi from 'joi';
+import type { Context as KoaContext } from 'koa';
+import { authorize, identify, type Authenticator, type Identity } from './auth.ts';
+import { MAX_BODY_BYTES, parseJson, readBody } from './body.ts';
+import { nowMs } from './clock.ts';
+import { beforeSignIn, requestCtx, type AnswerRecorder, type OutsideTx, type StoredAnswer } from './context.ts';
+import { AlreadyAnswered } from './db/answers.ts';
+import { AppError, HTTP_STATUS, invalid, invalidFields, type FieldFault } from './errors.ts';
+import { assertIdempotencyKey, claim, isStorableRefusal, storeAnswer, storedAnswer } from './idempotency.ts';
+import { sha256 } from './ids.ts';
+import type { AnyRoute, ConnectionFacts, FileAnswer, Input } from './route.ts';
+
+/** What the HTTP layer needs from outside; app.ts puts it together. */
+export interface HttpDeps {
+  authenticator: Authenticator;
+  /** Throws 429, and sets the X-RateLimit headers. */
+  limit(ctx: KoaContext, route: AnyRoute, identity: Identity | undefined, facts: ConnectionFacts): Promise<void> | void;
+  facts(ctx: KoaContext): ConnectionFacts;
+  /** Told who is asking, for the log fields of this request. */
+  onIdentity(ctx: KoaContext, identity: Identity): void;
+  /** True in development and tests: an answer that breaks its declared schema is then an error. */
+  checkAnswers: boolean;
+}
+
+type AnyInput = Input<Record<string, unknown>, Record<string, unknown>, Record<string, unknown>>;
+
+/** Serves one declared route. Refusals come in the order 401, 403, (429), 400, 428, then what the handler decides. */
+export function serve(route: AnyRoute, deps: HttpDeps): (ctx: KoaContext) => Promise<void> {
+  return async (koa) => {
+    const facts = deps.facts(koa);
+    const identity = route.permission === 'public' ? undefined : await identify(koa.get('authorization'), deps.authenticator);
+    if (identity) deps.onIdentity(koa, identity);
+    try {
+      authorize(route, identity);
+    } finally {
+      const limited = deps.limit(koa, route, identity, facts);
+      if (limited) await limited;
+    }
+    const requestId = String(koa.state['requestId']);
+    const signal = koa.state['signal'] as AbortSignal | undefined;
+    const base = identity ? requestCtx(identity.actor, identity.companyId, requestId, signal) : beforeSignIn(requestId, signal);
+    const input = await readInput(route, koa, facts);
+    if (route.idempotent && input.idempotencyKey !== undefined) {
+      await serveIdempotent(route, koa, base, input, deps);
+      return;
+    }
+    const result = await call(route, base, input);
+    send(koa, route, result, deps.checkAnswers);
+  };
+}
+
+async function call(route: AnyRoute, ctx: OutsideTx, input: AnyInput): Promise<unknown> {
+  return route.handle(ctx, input as never);
+}
+
+function render(route: AnyRoute, result: unknown): unknown {
+  return route.view(result as never);
+}
+
+function send(koa: KoaContext, route: AnyRoute, result: unknown, check: boolean): void {
+  const view = render(route, result);
+  if (isFile(view)) {
+    koa.set('Content-Disposition', `attachment; filename="${view.filename.replace(/[^\w.-]/g, '_')}"`);
+    koa.type = view.contentType;
+    koa.set('Cache-Control', 'no-store');
+    koa.body = view.content;
+    return;
+  }
+  if (route.response === 'none') {
+    koa.status = route.status ?? 204;
+    return;
+  }
+  const answer = jsonAnswer(route, view, check);
+  sendStored(koa, answer, false);
+}
+
+/** The answer as it is sent and, for idempotent requests, stored. */
+function jsonAnswer(route: AnyRoute, view: unknown, check: boolean): StoredAnswer {
+  if (check && typeof route.response !== 'string') assertDeclared(route, view);
+  const version = (view as { version?: unknown } | null)?.version;
+  return {
+    status: route.status ?? (route.response === 'none' ? 204 : 200),
+    body: route.response === 'none' ? '' : JSON.stringify(view),
+    ...(typeof version === 'number' ? { etag: `"${version}"` } : {}),
+  };
+}
+
+function assertDeclared(route: AnyRoute, view: unknown): void {
+  const { error } = (route.response as Joi.Schema).validate(view, { convert: false, abortEarly: false });
+  if (error) throw new Error(`${route.method} ${route.path} answers what it does not declare: ${error.message}`);
+}
+
+function sendStored(koa: KoaContext, answer: StoredAnswer, replayed: boolean): void {
+  koa.status = answer.status;
+  if (answer.etag !== undefined) koa.set('ETag', answer.etag);
+  if (replayed) koa.set('Idempotent-Replayed', 'true');
+  if (answer.status === 204) return;
+  koa.set('Content-Type', 'application/json; charset=utf-8');
+  koa.body = answer.body;
+}
+
+function isFile(view: unknown): view is FileAnswer {
+  return typeof view === 'object' && view !== null && 'contentType' in view && 'content' in view && (Buffer.isBuffer(view.content) || view.content instanceof Readable);
+}
+
+async function serveIdempotent(route: AnyRoute, koa: KoaContext, base: OutsideTx, input: AnyInput, deps: HttpDeps): Promise<void> {
+  const scope = base.actor.kind === 'anonymous' ? 'public' : base.companyId;
+  const key = `${scope}|${route.method} ${koa.path}|${input.idempotencyKey ?? ''}`;
+  const requestHash = sha256(input.rawBody);
+  const release = await claim(key);
+  if (!release) {
+    const earlier = await storedAnswer(key, requestHash);
+    if (earlier) return sendStored(koa, earlier, true);
+    // The first one ended without an answer to keep (a 5xx): this one may try.
+    return serveIdempotent(route, koa, base, input, deps);
+  }
+  try {
+    const earlier = await storedAnswer(key, requestHash);
+    if (earlier) return sendStored(koa, earlier, true);
+    let recorded: StoredAnswer | undefined;
+    const answer: AnswerRecorder = {
+      key,
+      requestHash,
+      render(result) {
+        recorded = jsonAnswer(route, render(route, result), deps.checkAnswers);
+        return recorded;
+      },
+    };
+    try {
+      const result = await call(route, { ...base, answer }, input);
+      if (!recorded) await storeAnswer(key, requestHash, base.companyId, answer.render(result));
+      if (recorded) sendStored(koa, recorded, false);
+    } catch (error) {
+      if (error instanceof AlreadyAnswered) return sendStored(koa, await theirAnswer(key, requestHash), true);
+      if (isStorableRefusal(error)) return await refuseForGood(koa, key, requestHash, base.companyId, error);
+      throw error;
+    }
+  } finally {
+    release();
+  }
+}
+
+async function theirAnswer(key: string, requestHash: string): Promise<StoredAnswer> {
+  const found = await storedAnswer(key, requestHash);
+  if (!found) throw new AppError('unavailable', 'busy', 'The first request with this key has just ended; try again', { retryAfterSeconds: 1 });
+  return found;
+}
+
+async function refuseForGood(koa: KoaContext, key: string, requestHash: string, companyId: string, error: AppError): Promise<void> {
+  const body = errorBody(error, String(koa.state['requestId']), koa.path);
+  const answer = { status: HTTP_STATUS[error.kind], body: JSON.stringify(body) };
+  await storeAnswer(key, requestHash, companyId, answer);
+  const kept = await storedAnswer(key, requestHash);
+  const replayed = kept !== undefined && kept.body !== answer.body;
+  koa.state['errorCode'] = error.code;
+  sendStored(koa, kept ?? answer, replayed);
+}
+
+async function readInput(route: AnyRoute, koa: KoaContext, connection: ConnectionFacts): Promise<AnyInput> {
+  const faults: FieldFault[] = [];
+  const check = (schema: Joi.Schema | undefined, value: unknown, convert: boolean, where: string): Record<string, unknown> => {
+    const used = schema ?? NOTHING;
+    const { value: checked, error } = used.validate(value, { abortEarly: false, convert, errors: { wrap: { label: '' } } }) as Joi.ValidationResult<Record<string, unknown>>;
+    for (const d of error?.details ?? []) faults.push({ path: d.path.join('.') || where, message: hideValue(d) });
+    return checked ?? {};
+  };
+  const params = check(route.params, koa['params'] ?? {}, true, 'path');
+  const query = check(route.query, koa.query, true, 'query');
+  const raw = route.rawBody === 'stream' || koa.method === 'GET' ? EMPTY : await readBody(koa.req, route.maxBodyBytes ?? MAX_BODY_BYTES);
+  const body = route.body ? check(route.body, parseJson(koa.get('content-type'), raw), false, 'body') : {};
+  const idempotencyKey = koa.get('idempotency-key') || undefined;
+  if (idempotencyKey !== undefined && route.idempotent) assertIdempotencyKey(idempotencyKey);
+  if (faults.length > 0) throw invalidFields(faults);
+  if (route.idempotent === 'required' && idempotencyKey === undefined) {
+    throw invalid('idempotency_key_required', 'Send an Idempotency-Key header: it makes a repeated call safe');
+  }
+  const ifMatch = route.ifMatch ? readIfMatch(koa.get('if-match')) : -1;
+  return { params, query, body, ifMatch, idempotencyKey, connection, request: koa.req as IncomingMessage, rawBody: raw };
+}
+
+const EMPTY = Buffer.alloc(0);
+const NOTHING = Joi.object({});
+
+
+/** Joi's messages may quote the value; ours never do. */
+function hideValue(detail: Joi.ValidationErrorItem): string {
+  return detail.type === 'string.pattern.base' && detail.message.includes('with value') ? 'does not have the right form' : detail.message;
+}
+
+function readIfMatch(header: string): number {
+  const match = /^(?:W\/)?"?(\d{1,15})"?$/.exec(header.trim());
+  if (header.trim() === '') {
+    throw new AppError('precondition_required', 'precondition_required', 'Send If-Match with the ETag of your last read');
+  }
+  if (!match) throw invalidFields([{ path: 'If-Match', message: 'Send the ETag of your last read, such as "3"' }]);
+  return Number(match[1]);
+}
+
+/** The one error form of the contract. */
+export function errorBody(error: AppError, requestId: string, path: string): Record<string, unknown> {
+  return {
+    error: {
+      code: error.code,
+      message: error.message,
+      statusCode: HTTP_STATUS[error.kind],
+      requestId,
+      timestamp: new Date(nowMs()).toISOString(),
+      path,
+      ...(error.details === undefined ? {} : { details: error.details }),
+    },
+  };
+}

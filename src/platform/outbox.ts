@@ -1,0 +1,154 @@
+import { now, nowMs } from './clock.ts';
+import { systemCtx, type OutsideTx } from './context.ts';
+import { machineRows } from './db/machine-rows.ts';
+import { newId } from './ids.ts';
+import { runtime } from './runtime.ts';
+
+/** An event as subscribers get it: at least once, in the order of commit within one key. */
+export interface OutboxEvent {
+  _id: string;
+  at: Date;
+  type: string;
+  key: string;
+  payload: Record<string, unknown>;
+  companyId: string;
+  requestId: string;
+}
+
+interface OutboxRow extends OutboxEvent {
+  pending?: true;
+  attempts?: number;
+  nextAt?: Date;
+  dead?: true;
+  expireAt?: Date;
+}
+
+/** Somebody who hears of events; must be safe to hear of one twice. */
+export interface Subscriber {
+  name: string;
+  types: readonly string[];
+  handle(ctx: OutsideTx, event: OutboxEvent): Promise<void>;
+}
+
+const BATCH = 500;
+const MAX_ATTEMPTS = 8;
+const KEEP_MS = 7 * 86_400_000;
+
+const rows = machineRows<OutboxRow>('outbox', [
+  { keys: { pending: 1, _id: 1 }, partial: { pending: { $exists: true } } },
+  { keys: { expireAt: 1 }, expireAfterSeconds: 0 },
+]);
+
+interface LeaseRow {
+  _id: string;
+  owner?: string;
+  leaseUntil?: Date;
+}
+
+const leases = machineRows<LeaseRow>('schedules', []);
+
+export interface OutboxDispatcher {
+  start(): void;
+  stop(): Promise<void>;
+  poke(): void;
+  /** Delivers everything that is due; answers how many events. For tests and the command line. */
+  deliverDue(): Promise<number>;
+}
+
+/**
+ * Makes the dispatcher of this process. One process at a time holds the lease and delivers, so events keep their order
+ * and nothing is claimed row by row; a failing event waits aside with back-off and never holds up the others.
+ */
+export function makeOutboxDispatcher(subscribers: readonly Subscriber[]): OutboxDispatcher {
+  const owner = newId();
+  const byType = new Map<string, Subscriber[]>();
+  for (const s of subscribers) for (const type of s.types) byType.set(type, [...(byType.get(type) ?? []), s]);
+  let running = false;
+  let timer: NodeJS.Timeout | undefined;
+  let current: Promise<number> | undefined;
+  let again = false;
+
+  const holdLease = async (): Promise<boolean> => {
+    const at = now();
+    const leaseUntil = new Date(nowMs() + runtime().config.JOB_LEASE_MS);
+    await leases.insertNew([{ _id: 'outbox' }]);
+    const free = [{ owner }, { leaseUntil: { $lt: at } }, { owner: { $exists: false } }];
+    return (await leases.change({ _id: 'outbox', $or: free }, { $set: { owner, leaseUntil } })) !== undefined;
+  };
+
+  const deliverOne = async (event: OutboxRow): Promise<boolean> => {
+    for (const subscriber of byType.get(event.type) ?? []) {
+      try {
+        await subscriber.handle(systemCtx(`event:${subscriber.name}`, event.companyId, event.requestId), event);
+      } catch (error) {
+        await putAside(event, subscriber.name, error);
+        return false;
+      }
+    }
+    return true;
+  };
+
+  const deliver = async (): Promise<number> => {
+    let total = 0;
+    if (!(await holdLease())) return 0;
+    for (;;) {
+      const due = await rows.find({ pending: true, $or: [{ nextAt: { $exists: false } }, { nextAt: { $lte: now() } }] }, { sort: { _id: 1 }, limit: BATCH });
+      if (due.length === 0) return total;
+      const done: string[] = [];
+      for (const event of due) if (!byType.has(event.type) || (await deliverOne(event))) done.push(event._id);
+      await rows.changeAll({ _id: { $in: done } }, { $unset: { pending: '' }, $set: { expireAt: new Date(nowMs() + KEEP_MS) } });
+      total += done.length;
+      if (due.length < BATCH && !again) return total;
+      again = false;
+      if (!(await holdLease())) return total;
+    }
+  };
+
+  const poke = (): void => {
+    if (current) {
+      again = true;
+      return;
+    }
+    if (!running) return;
+    current = deliver()
+      .catch((error: unknown) => {
+        runtime().log.warn('outbox.failed', { error });
+        return 0;
+      })
+      .finally(() => {
+        current = undefined;
+      });
+  };
+
+  return {
+    start() {
+      running = true;
+      timer = setInterval(poke, runtime().config.OUTBOX_POLL_MS);
+    },
+    async stop() {
+      running = false;
+      clearInterval(timer);
+      await current;
+      await leases.change({ _id: 'outbox', owner }, { $unset: { owner: '', leaseUntil: '' } });
+    },
+    poke,
+    deliverDue: deliver,
+  };
+}
+
+async function putAside(event: OutboxRow, subscriber: string, error: unknown): Promise<void> {
+  const attempts = (event.attempts ?? 0) + 1;
+  const dead = attempts >= MAX_ATTEMPTS;
+  runtime().log[dead ? 'error' : 'warn'](dead ? 'event.dead' : 'event.failed', { type: event.type, eventId: event._id, subscriber, attempts, error });
+  const wait = Math.min(3_600_000, 500 * 2 ** attempts) * (0.5 + Math.random() / 2);
+  await rows.change(
+    { _id: event._id },
+    dead ? { $set: { dead: true, attempts }, $unset: { pending: '' } } : { $set: { attempts, nextAt: new Date(nowMs() + wait) } },
+  );
+}
+
+/** The age of the oldest event that still waits, in milliseconds; 0 when none waits. For health and metrics. */
+export async function outboxAgeMs(): Promise<number> {
+  const [oldest] = await rows.find({ pending: true }, { sort: { _id: 1 }, limit: 1 });
+  return oldest ? Math.max(0, nowMs() - oldest.at.getTime()) : 0;
+}

@@ -1,0 +1,52 @@
+import { invalidFields } from './errors.ts';
+import { isId } from './ids.ts';
+
+export const DEFAULT_LIMIT = 50;
+export const MAX_LIMIT = 1000;
+
+/** One page of a list; `nextCursor` is null on the last. */
+export interface Page<T> {
+  data: T[];
+  nextCursor: string | null;
+}
+
+/** What a list is asked for; the cursor is opaque to callers. */
+export interface PageRequest {
+  limit?: number | undefined;
+  cursor?: string | undefined;
+}
+
+/** The place after which a page starts: the sort value in milliseconds or as text, and the id that breaks ties. */
+export interface Place {
+  at: number | string;
+  id: string;
+}
+
+/** The given limit, 50 without one, never more than 1000. */
+export function pageLimit(request: PageRequest): number {
+  return Math.min(request.limit ?? DEFAULT_LIMIT, MAX_LIMIT);
+}
+
+/** Writes a place as an opaque cursor. */
+export function writeCursor(place: Place): string {
+  return Buffer.from(JSON.stringify([place.at, place.id])).toString('base64url');
+}
+
+/** Reads a cursor; 400 naming `cursor` when it was not made by `writeCursor`. */
+export function readCursor(cursor: string): Place {
+  try {
+    const value: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8'));
+    if (Array.isArray(value) && value.length === 2 && isId(value[1])) {
+      const at: unknown = value[0];
+      if ((typeof at === 'number' && Number.isSafeInteger(at)) || (typeof at === 'string' && at.length <= 300)) return { at, id: value[1] };
+    }
+  } catch {
+    // falls through to the one refusal below
+  }
+  throw invalidFields([{ path: 'cursor', message: 'Send the nextCursor of an earlier answer unchanged' }]);
+}
+
+/** Maps the rows of a page to what the caller shows. */
+export function mapPage<A, B>(page: Page<A>, view: (row: A) => B): Page<B> {
+  return { data: page.data.map(view), nextCursor: page.nextCursor };
+}
