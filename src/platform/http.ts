@@ -62,9 +62,9 @@ function render(route: AnyRoute, result: unknown): unknown {
 function send(koa: KoaContext, route: AnyRoute, result: unknown, check: boolean): void {
   const view = render(route, result);
   if (isFile(view)) {
-    koa.set('Content-Disposition', `attachment; filename="${view.filename.replace(/[^\w.-]/g, '_')}"`);
+    if (!view.inline) koa.set('Content-Disposition', `attachment; filename="${view.filename.replace(/[^\w.-]/g, '_')}"`);
+    else koa.set('Content-Security-Policy', PAGE_POLICY);
     koa.type = view.contentType;
-    koa.set('Cache-Control', 'no-store');
     koa.body = view.content;
     return;
   }
@@ -180,6 +180,8 @@ async function readInput(route: AnyRoute, koa: KoaContext, connection: Connectio
   return { params, query, body, ifMatch, idempotencyKey, connection, request: koa.req as IncomingMessage, rawBody: raw };
 }
 
+/** Pages of ours: own scripts and styles only; swagger-ui sets styles from its script. */
+const PAGE_POLICY = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'";
 const EMPTY = Buffer.alloc(0);
 const NOTHING = Joi.object({});
 

@@ -1,7 +1,7 @@
 /** A state or union territory under its usual English name, with the codes that laws and shops give it. */
 export interface IndianState {
   readonly name: string;
-  /** The first two digits of its GSTINs (GST state code list, with the merged and renumbered ones at `retiredGstCodes`). */
+  /** The first two digits of its GSTINs, by the GST list of state codes. */
   readonly gstCode: string;
   /** ISO 3166-2:IN without `IN-`. */
   readonly isoCode: string;
@@ -12,7 +12,13 @@ interface StateRow extends IndianState {
   readonly aliases: readonly string[];
 }
 
-function row(gstCode: string, isoCode: string, name: string, aliases: string[] = [], retiredGstCodes: string[] = []): StateRow {
+function row(
+  gstCode: string,
+  isoCode: string,
+  name: string,
+  aliases: string[] = [],
+  ...retiredGstCodes: string[]
+): StateRow {
   return { name, gstCode, isoCode, retiredGstCodes, aliases };
 }
 
@@ -41,7 +47,13 @@ const ROWS: readonly StateRow[] = [
   row('22', 'CG', 'Chhattisgarh', ['CT', 'Chattisgarh', 'Chhatisgarh']),
   row('23', 'MP', 'Madhya Pradesh'),
   row('24', 'GJ', 'Gujarat'),
-  row('26', 'DH', 'Dadra and Nagar Haveli and Daman and Diu', ['DN', 'DD', 'Dadra and Nagar Haveli', 'Daman and Diu'], ['25']),
+  row(
+    '26',
+    'DH',
+    'Dadra and Nagar Haveli and Daman and Diu',
+    ['DN', 'DD', 'Dadra and Nagar Haveli', 'Daman and Diu'],
+    '25',
+  ),
   row('27', 'MH', 'Maharashtra'),
   row('29', 'KA', 'Karnataka'),
   row('30', 'GA', 'Goa'),
@@ -51,7 +63,7 @@ const ROWS: readonly StateRow[] = [
   row('34', 'PY', 'Puducherry', ['Pondicherry']),
   row('35', 'AN', 'Andaman and Nicobar Islands', ['Andaman and Nicobar']),
   row('36', 'TS', 'Telangana', ['TG']),
-  row('37', 'AP', 'Andhra Pradesh', [], ['28']),
+  row('37', 'AP', 'Andhra Pradesh', [], '28'),
   row('38', 'LA', 'Ladakh'),
   row('97', 'OT', 'Other Territory'),
 ];

@@ -79,7 +79,9 @@ export function parseAadhaar(text: string): Parsed {
   if (!/^\d{12}$/.test(value)) return refuse('An Aadhaar number has twelve digits');
   if (!/^[2-9]/.test(value)) return refuse('An Aadhaar number starts with a digit from 2 to 9');
   if (value === [...value].reverse().join('')) return refuse('An Aadhaar number never reads the same backwards');
-  if (!hasVerhoeffCheck(value)) return refuse('The check digit of this Aadhaar number does not match; look for a typing error');
+  if (!hasVerhoeffCheck(value)) {
+    return refuse('The check digit of this Aadhaar number does not match; look for a typing error');
+  }
   return accept(value);
 }
 
@@ -102,10 +104,13 @@ export function gstinCheckCharacter(first14: string): string {
 export function parseGstin(text: string): Parsed {
   const value = compact(text);
   if (!/^\d{2}[A-Z]{5}\d{4}[A-Z][1-9A-Z]Z[0-9A-Z]$/.test(value)) {
-    return refuse('A GSTIN has fifteen characters: two digits for the state, the PAN, one for the entity, Z and a check character');
+    return refuse(
+      'A GSTIN has fifteen characters: two digits for the state, the PAN, the entity, Z and a check character',
+    );
   }
   const state = Number(value.slice(0, 2));
-  if (!((state >= 1 && state <= 38) || state === 97)) return refuse('The first two digits of this GSTIN are no state code');
+  if (!((state >= 1 && state <= 38) || state === 97))
+    return refuse('The first two digits of this GSTIN are no state code');
   if (!parsePan(value.slice(2, 12)).ok) return refuse('The PAN inside this GSTIN is not valid');
   if (gstinCheckCharacter(value) !== value.charAt(14)) {
     return refuse('The check character of this GSTIN does not match; look for a typing error');
@@ -143,10 +148,11 @@ export function parseMobile(text: string): Parsed {
     .replace(/\p{Cf}/gu, '')
     .trim()
     .replace(/^['’]\s*/, '')
+    .replace(/^\(\s*(\+\d{1,3})\s*\)/, '$1 ')
     .replace(/^0{1,2}91(?=[\s-]*[6-9](?:[\s-]*\d){9}$)/, '+91');
   if (!/^\+?[\d\s().\p{Pd}]+$/u.test(cleaned)) return refuse(problem);
   const number = parsePhoneNumberFromString(cleaned, { defaultCountry: 'IN', extract: false });
-  return number?.isValid() && !number.ext ? accept(number.number) : refuse(problem);
+  return number?.isValid() ? accept(number.number) : refuse(problem);
 }
 
 /** A pincode by its shape: six digits, the first not zero. Whether it exists is asked of the pincode table. */
@@ -165,7 +171,9 @@ export function parseHsn(text: string): Parsed {
 export function parseVehicle(text: string): Parsed {
   const value = compact(text);
   const known = /^[A-Z]{2}\d{1,2}[A-Z]{0,3}\d{4}$/.test(value) || /^\d{2}BH\d{4}[A-Z]{1,2}$/.test(value);
-  return known ? accept(value) : refuse('A vehicle number has the state letters, district digits, series and four digits');
+  return known
+    ? accept(value)
+    : refuse('A vehicle number has the state letters, district digits, series and four digits');
 }
 
 /** An e-way bill number: twelve digits. */

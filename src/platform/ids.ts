@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { nowMs } from './clock.ts';
 
 const ID = /^[0-9a-f]{24}$/;
@@ -25,4 +25,10 @@ export function randomToken(bytes: number): string {
 /** SHA-256 as base64url; for fingerprints of public bytes, never for secrets of low entropy. */
 export function sha256(data: string | Buffer): string {
   return createHash('sha256').update(data).digest('base64url');
+}
+
+/** Compares two texts in constant time of their length; for tokens. */
+export function sameText(a: string, b: string): boolean {
+  const [x, y] = [Buffer.from(a), Buffer.from(b)];
+  return x.length === y.length && timingSafeEqual(x, y);
 }

@@ -81,7 +81,7 @@ export function makeJobRunner(jobs: readonly AnyJob[], options: { concurrency?: 
 
   const claim = async (): Promise<JobRow | undefined> => {
     const at = now();
-    const leaseUntil = new Date(nowMs() + runtime().config.JOB_LEASE_MS);
+    const leaseUntil = new Date(nowMs() + runtime().config.jobLeaseMs);
     const take = { $set: { state: 'running' as const, owner, leaseUntil }, $inc: { attempts: 1 } };
     const names = { $in: [...byName.keys()] };
     return (
@@ -94,7 +94,7 @@ export function makeJobRunner(jobs: readonly AnyJob[], options: { concurrency?: 
     const spec = byName.get(row.name);
     if (!spec) return;
     const abort = new AbortController();
-    const leaseMs = runtime().config.JOB_LEASE_MS;
+    const leaseMs = runtime().config.jobLeaseMs;
     const beat = setInterval(() => {
       void jobRows
         .change({ _id: row._id, owner, state: 'running' }, { $set: { leaseUntil: new Date(nowMs() + leaseMs) } })
@@ -145,7 +145,7 @@ export function makeJobRunner(jobs: readonly AnyJob[], options: { concurrency?: 
   return {
     start() {
       running = true;
-      timer = setInterval(poke, runtime().config.JOB_POLL_MS);
+      timer = setInterval(poke, runtime().config.jobPollMs);
       poke();
     },
     async stop(graceMs) {

@@ -103,6 +103,8 @@ function oneLane<A, B>(options: LaneOptions<A, B>) {
       options.onBatch?.(batch.length, count);
       await settle(options, batch);
     }
+    // Cleared in the same turn as the last look at the queue, so that nobody who comes now is left waiting.
+    pumping = undefined;
   };
 
   return {
@@ -112,9 +114,7 @@ function oneLane<A, B>(options: LaneOptions<A, B>) {
         queue.push({ item, resolve, reject });
         byCompany.set(item.companyId, queue);
         count += 1;
-        pumping ??= pump().finally(() => {
-          pumping = undefined;
-        });
+        pumping ??= pump();
       });
     },
     queued: () => count,

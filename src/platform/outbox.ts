@@ -70,7 +70,7 @@ export function makeOutboxDispatcher(subscribers: readonly Subscriber[]): Outbox
 
   const holdLease = async (): Promise<boolean> => {
     const at = now();
-    const leaseUntil = new Date(nowMs() + runtime().config.JOB_LEASE_MS);
+    const leaseUntil = new Date(nowMs() + runtime().config.jobLeaseMs);
     await leases.insertNew([{ _id: 'outbox' }]);
     const free = [{ owner }, { leaseUntil: { $lt: at } }, { owner: { $exists: false } }];
     return (await leases.change({ _id: 'outbox', $or: free }, { $set: { owner, leaseUntil } })) !== undefined;
@@ -123,7 +123,7 @@ export function makeOutboxDispatcher(subscribers: readonly Subscriber[]): Outbox
   return {
     start() {
       running = true;
-      timer = setInterval(poke, runtime().config.OUTBOX_POLL_MS);
+      timer = setInterval(poke, runtime().config.outboxPollMs);
     },
     async stop() {
       running = false;

@@ -24,6 +24,8 @@ export interface FileAnswer {
   contentType: string;
   filename: string;
   content: Buffer | Readable;
+  /** True: shown in the browser (pages); the default is to save it. */
+  inline?: boolean;
 }
 
 /** What reaches a handler: validated, typed, nothing else. */

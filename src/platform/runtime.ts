@@ -1,10 +1,10 @@
 import type { Config } from '../config.ts';
-import type { Logger } from './logger.ts';
+import type { Log } from './logger.ts';
 
 /** What the process was started with: read once by main.ts or a test, then the same for every module. */
 export interface Runtime {
   config: Config;
-  log: Logger;
+  log: Log;
 }
 
 let current: Runtime | undefined;

@@ -147,8 +147,18 @@ export interface PickupAnswer {
   pickupReference: string;
 }
 
+/** Couriers ask for the AWB alone; the rest is for the sandbox, which remembers nothing. */
+export interface TrackedParcel {
+  awb: string;
+  bookedAt: Date;
+  originCity: string;
+  destinationCity: string;
+  paymentMethod: 'prepaid' | 'cod';
+  declaredGrams: number;
+}
+
 export interface TrackRequest {
-  awbs: string[];
+  parcels: TrackedParcel[];
 }
 
 export interface TrackAnswer {

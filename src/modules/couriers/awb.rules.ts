@@ -51,7 +51,7 @@ export function luhnDigit(digits: string): number {
   return (10 - (sum % 10)) % 10;
 }
 
-/** The block of `size` serials that starts at `next`, shortened at the end of the series; undefined when it is used up. */
+/** The block of `size` serials from `next` on, shorter at the end of the series; undefined when that is used up. */
 export function blockFrom(next: number, size: number): AwbBlock | undefined {
   if (!Number.isInteger(size) || size < 1) throw new RangeError('A block holds at least one number');
   return next > MAX_AWB_SERIAL ? undefined : { from: next, to: Math.min(next + size - 1, MAX_AWB_SERIAL) };

@@ -35,7 +35,7 @@ export interface CodedScan {
 export function statusTable(courier: string, rows: readonly StatusRow[]): StatusTable {
   const compiled = new Map<string, CodeMeaning>();
   for (const row of rows) {
-    const key = keyOf(row.direction, row.code, row.group, row.reason);
+    const key = keyOf(row);
     if (compiled.has(key)) throw new Error(`Two rows of the ${courier} status table stand for ${key}`);
     compiled.set(key, meaningOf(row));
   }
@@ -48,15 +48,9 @@ export function statusTable(courier: string, rows: readonly StatusRow[]): Status
  */
 export function mapCode(table: StatusTable, scan: CodedScan): CodeMeaning | 'unmapped' {
   const { direction, code, group, reason } = scan;
-  const forms: [string | undefined, string | undefined][] = [
-    [group, reason],
-    [undefined, reason],
-    [group, undefined],
-    [undefined, undefined],
-  ];
-  for (const [formGroup, formReason] of forms) {
-    const exact = table.rows.get(keyOf(direction, code, formGroup, formReason));
-    const meaning = exact ?? table.rows.get(keyOf(undefined, code, formGroup, formReason));
+  for (const form of [{ group, reason }, { reason }, { group }, {}]) {
+    const exact = table.rows.get(keyOf({ direction, code, ...form }));
+    const meaning = exact ?? table.rows.get(keyOf({ code, ...form }));
     if (meaning !== undefined) return meaning;
   }
   return 'unmapped';
@@ -67,8 +61,8 @@ function meaningOf(row: StatusRow): CodeMeaning {
   return { status: row.status, reason: row.ndr ?? 'other' };
 }
 
-function keyOf(direction: string | undefined, code: string, group?: string, reason?: string): string {
-  return JSON.stringify([direction ?? '', tidy(code), tidy(group), tidy(reason)]);
+function keyOf(part: { direction?: string; code: string; group?: string; reason?: string }): string {
+  return JSON.stringify([part.direction ?? '', tidy(part.code), tidy(part.group), tidy(part.reason)]);
 }
 
 function tidy(text: string | undefined): string {

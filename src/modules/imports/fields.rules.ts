@@ -67,13 +67,13 @@ export function readText(
   return text.length > rule.max ? faults.add(field, `must be at most ${rule.max} characters`) : text;
 }
 
-// Digits of the other scripts in use in India stand in runs of ten that start at x0 or x6.
+// Digits of the Indian scripts stand in runs of ten that start at x6; Arabic and full-width ones start at x0.
 function asciiDigits(text: string): string {
-  return text.replace(/[^\x00-\x7f]/gu, (char) => {
+  return text.replace(/\P{ASCII}/gu, (char) => {
+    const code = char.codePointAt(0) ?? 0;
     if (!/\p{Nd}/u.test(char)) return char;
-    const low = (char.codePointAt(0) ?? 0) & 0xf;
-    const block = (char.codePointAt(0) ?? 0) >> 4;
-    return String(block === 0x66 || block === 0x6f || block === 0xff1 ? low : low - 6);
+    if (code >> 4 === 0x66 || code >> 4 === 0x6f || code >> 4 === 0xff1) return String(code & 0xf);
+    return code >= 0x966 && code < 0xd70 ? String((code & 0xf) - 6) : char;
   });
 }
 

@@ -1,3 +1,4 @@
+import { TextDecoder } from 'node:util';
 import { invalid } from '../../platform/errors.ts';
 import { MAX_ROW_BYTES, csvSplitter, lineSplitter } from './csv.rules.ts';
 import type { RawRow } from './csv.rules.ts';

@@ -79,17 +79,19 @@ export interface Route {
 
 function pincodeRefusal(request: RateRequest, coverage: Coverage): string | null {
   const { origin, destination, servesUnlisted } = coverage;
-  if (!origin && !servesUnlisted) return `The courier does not serve the origin pincode ${request.originPincode}`;
-  if (!destination && !servesUnlisted) return `The courier does not serve the destination pincode ${request.destinationPincode}`;
+  const from = `the origin pincode ${request.originPincode}`;
+  const to = `the destination pincode ${request.destinationPincode}`;
+  if (!origin && !servesUnlisted) return `The courier does not serve ${from}`;
+  if (!destination && !servesUnlisted) return `The courier does not serve ${to}`;
   if (request.direction === 'rto') return null;
   if (request.direction === 'reverse') {
-    return origin && !origin.reverse ? `No reverse pickup at the origin pincode ${request.originPincode}` : null;
+    return origin && !origin.reverse ? `No reverse pickup at ${from}` : null;
   }
-  if (origin && !origin.pickup) return `No pickup at the origin pincode ${request.originPincode}`;
+  if (origin && !origin.pickup) return `No pickup at ${from}`;
   if (request.paymentMethod === 'cod') {
-    return destination && !destination.cod ? `No cash on delivery at the destination pincode ${request.destinationPincode}` : null;
+    return destination && !destination.cod ? `No cash on delivery at ${to}` : null;
   }
-  return destination && !destination.prepaid ? `No prepaid delivery at the destination pincode ${request.destinationPincode}` : null;
+  return destination && !destination.prepaid ? `No prepaid delivery at ${to}` : null;
 }
 
 /**
@@ -140,12 +142,16 @@ function daysWords(days: number): string {
 
 function reasonsFor(option: Unranked, at: number, cheapest: Unranked, fastest: number): string[] {
   const extra = option.totalPaise - cheapest.totalPaise;
-  const tied = at === 0 ? '' : ', the same as the cheapest';
-  const price = extra === 0 ? `Rs ${formatRupees(option.totalPaise)}${tied || ', the cheapest'}` : `Rs ${formatRupees(extra)} more than the cheapest`;
+  const standing = at === 0 ? 'the cheapest' : 'the same as the cheapest';
+  const price =
+    extra === 0
+      ? `Rs ${formatRupees(option.totalPaise)}, ${standing}`
+      : `Rs ${formatRupees(extra)} more than the cheapest`;
   const days = option.estimatedDays;
   const reasons = [price];
   if (days === null) reasons.push('No promised delivery time');
-  else reasons.push(days === fastest ? `Promised in ${daysWords(days)}, the fastest` : `Promised in ${daysWords(days)}`);
+  else
+    reasons.push(days === fastest ? `Promised in ${daysWords(days)}, the fastest` : `Promised in ${daysWords(days)}`);
   if (option.courierScore !== undefined) reasons.push(`Courier score ${option.courierScore} of 100`);
   return reasons;
 }
@@ -155,7 +161,10 @@ export function rankOptions(options: readonly Unranked[]): RateOption[] {
   const sorted = [...options].sort(byRank);
   const [cheapest] = sorted;
   if (!cheapest) return [];
-  const fastest = sorted.reduce((best, { estimatedDays }) => Math.min(best, estimatedDays ?? best), Number.MAX_SAFE_INTEGER);
+  const fastest = sorted.reduce(
+    (best, { estimatedDays }) => Math.min(best, estimatedDays ?? best),
+    Number.MAX_SAFE_INTEGER,
+  );
   return sorted.map((option, at) => {
     const { courierScore: _score, ...shown } = option;
     return { ...shown, rank: at + 1, reasons: reasonsFor(option, at, cheapest, fastest) };

@@ -26,7 +26,10 @@ export async function referenceDataDir(): Promise<string> {
 
 /** The rows of the pincode file (no quoting in it); throws with the line number when a line has another form. */
 export function parsePincodeFile(text: string): PincodeRow[] {
-  const [header, ...lines] = text.replace(/^\uFEFF/, '').trimEnd().split(/\r?\n/);
+  const [header, ...lines] = text
+    .replace(/^\uFEFF/, '')
+    .trimEnd()
+    .split(/\r?\n/);
   if (header !== HEADER) throw new Error(`The pincode file must start with the line ${HEADER}`);
   return lines.map((line, at) => {
     const [pincode = '', state, districts, ...rest] = line.split(',');

@@ -86,7 +86,7 @@ export function buildPincodeTable(rows: readonly PincodeRow[]): PincodeTable {
   const states = interner('');
   const districtSets = interner<readonly string[]>([]);
   sorted.forEach((row, at) => {
-    if (!/^[1-9]\d{5}$/.test(row.pincode)) throw new RangeError(`Not a pincode in the pincode data: row ${at + 1} when sorted`);
+    if (!/^[1-9]\d{5}$/.test(row.pincode)) throw new RangeError(`"${row.pincode}" in the pincode data is no pincode`);
     if (sorted[at - 1]?.pincode === row.pincode) throw new RangeError(`Pincode ${row.pincode} is listed twice`);
     pins[at] = Number(row.pincode);
     stateAt[at] = states.indexOf(row.state, () => stateName(row.state));

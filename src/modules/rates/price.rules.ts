@@ -140,7 +140,9 @@ function freightOf(card: RateCardTerms, grams: number, input: PriceInput): TierC
 
 function weightWords(card: RateCardTerms, input: PriceInput, volumetric: number, grams: number): string {
   if (grams === input.weightGrams) return `${grams} g by weight`;
-  if (grams === volumetric) return `${grams} g by size (${input.lengthMm} × ${input.breadthMm} × ${input.heightMm} mm / ${card.divisor})`;
+  if (grams === volumetric) {
+    return `${grams} g by size (${input.lengthMm} × ${input.breadthMm} × ${input.heightMm} mm / ${card.divisor})`;
+  }
   return `${grams} g, the minimum of this service`;
 }
 
@@ -164,15 +166,19 @@ function codLine(card: RateCardTerms, codPaise: number): PriceLine {
   const { flatPaise, bp } = card.cod;
   const amountPaise = codCharge(card, codPaise);
   const share = `${percent(bp)} of ${rupees(codPaise)}`;
-  const why = amountPaise > flatPaise ? `${share}, more than ${rupees(flatPaise)}` : `${rupees(flatPaise)}, not less than ${share}`;
+  const why =
+    amountPaise > flatPaise
+      ? `${share}, more than ${rupees(flatPaise)}`
+      : `${rupees(flatPaise)}, not less than ${share}`;
   return { code: 'cod', amountPaise, why: `Cash on delivery: ${why}` };
 }
 
 function taxLines(taxablePaise: number, gstBp: number, supply: PriceInput['supply']): PriceLine[] {
+  const where = supply === 'inter' ? 'to another state' : 'within one state';
   const line = (code: 'igst' | 'cgst' | 'sgst', bp: number): PriceLine => ({
     code,
     amountPaise: safe(applyBp(taxablePaise, bp)),
-    why: `${code.toUpperCase()} ${percent(bp)} of ${rupees(taxablePaise)}, supply ${supply === 'inter' ? 'to another state' : 'within one state'}`,
+    why: `${code.toUpperCase()} ${percent(bp)} of ${rupees(taxablePaise)}, supply ${where}`,
   });
   return supply === 'inter' ? [line('igst', gstBp)] : [line('cgst', gstBp / 2), line('sgst', gstBp / 2)];
 }

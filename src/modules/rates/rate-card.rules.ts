@@ -49,12 +49,19 @@ function tierFaults(path: string, tiers: readonly RateTier[]): FieldFault[] {
     if (last) faults.push({ path: uptoPath, message: 'The last tier must be without an upper weight (null)' });
     faults.push(...integerFault(uptoPath, tier.uptoGrams, 1, RATE_CARD_LIMITS.grams));
     const before = at === 0 ? 0 : (tiers[at - 1]?.uptoGrams ?? 0);
-    if (at > 0 && tier.uptoGrams <= before) faults.push({ path: uptoPath, message: `Must be more than ${before}, the tier before` });
+    if (at > 0 && tier.uptoGrams <= before) {
+      faults.push({ path: uptoPath, message: `Must be more than ${before}, the tier before` });
+    }
     return faults;
   });
 }
 
-function listFaults(path: string, values: readonly string[] | undefined, isGood: (text: string) => boolean, what: string): FieldFault[] {
+function listFaults(
+  path: string,
+  values: readonly string[] | undefined,
+  isGood: (text: string) => boolean,
+  what: string,
+): FieldFault[] {
   if (values === undefined) return [];
   if (values.length === 0) return [{ path, message: 'Give at least one entry or leave the list out' }];
   const max = RATE_CARD_LIMITS.pincodesPerRule;
@@ -68,8 +75,18 @@ function overrideFaults(rule: ZoneOverride, at: number): FieldFault[] {
   const faults = [
     ...listFaults(`${path}.originPincodes`, rule.originPincodes, isPin, 'A pincode has six digits'),
     ...listFaults(`${path}.destinationPincodes`, rule.destinationPincodes, isPin, 'A pincode has six digits'),
-    ...listFaults(`${path}.prefixes`, rule.prefixes, (text) => /^[1-9]\d{0,5}$/.test(text), 'A prefix has 1 to 6 digits'),
-    ...listFaults(`${path}.states`, rule.states, (text) => findState(text) !== undefined, 'This is not an Indian state'),
+    ...listFaults(
+      `${path}.prefixes`,
+      rule.prefixes,
+      (text) => /^[1-9]\d{0,5}$/.test(text),
+      'A prefix has 1 to 6 digits',
+    ),
+    ...listFaults(
+      `${path}.states`,
+      rule.states,
+      (text) => findState(text) !== undefined,
+      'This is not an Indian state',
+    ),
   ];
   if (!ZONES.includes(rule.zone)) faults.push({ path: `${path}.zone`, message: 'A zone is one of A, B, C, D, E' });
   if (!rule.originPincodes && !rule.destinationPincodes && !rule.prefixes && !rule.states) {
@@ -85,7 +102,9 @@ function zoneRuleFaults(rules: readonly ZoneOverride[] = []): FieldFault[] {
 }
 
 function slugFaults(path: string, text: string): FieldFault[] {
-  return SLUG.test(text) ? [] : [{ path, message: 'Use 1 to 64 lower-case letters, digits, dots, hyphens or underscores' }];
+  return SLUG.test(text)
+    ? []
+    : [{ path, message: 'Use 1 to 64 lower-case letters, digits, dots, hyphens or underscores' }];
 }
 
 /**
@@ -94,6 +113,7 @@ function slugFaults(path: string, text: string): FieldFault[] {
  */
 export function rateCardFaults(card: RateCardTerms): FieldFault[] {
   const { grams, paise, codPaise, divisor, days } = RATE_CARD_LIMITS;
+  const { rto } = card;
   const faults = [
     ...slugFaults('courier', card.courier),
     ...slugFaults('service', card.service),
@@ -102,7 +122,7 @@ export function rateCardFaults(card: RateCardTerms): FieldFault[] {
     ...integerFault('maxGrams', card.maxGrams, 1, grams),
     ...integerFault('maxCodPaise', card.maxCodPaise, 0, codPaise),
     ...tierFaults('tiers', card.tiers),
-    ...(card.rto.kind === 'percent' ? integerFault('rto.bp', card.rto.bp, 0, MAX_RTO_BP) : tierFaults('rto.tiers', card.rto.tiers)),
+    ...(rto.kind === 'percent' ? integerFault('rto.bp', rto.bp, 0, MAX_RTO_BP) : tierFaults('rto.tiers', rto.tiers)),
     ...integerFault('fuelBp', card.fuelBp, 0, MAX_BP),
     ...integerFault('cod.flatPaise', card.cod.flatPaise, 0, paise),
     ...integerFault('cod.bp', card.cod.bp, 0, MAX_BP),
@@ -113,6 +133,8 @@ export function rateCardFaults(card: RateCardTerms): FieldFault[] {
     ...zoneRuleFaults(card.zoneRules),
   ];
   if (card.minGrams > card.maxGrams) faults.push({ path: 'minGrams', message: 'Must not be more than maxGrams' });
-  if (card.gstBp % 2 === 1) faults.push({ path: 'gstBp', message: 'Must be even, because CGST and SGST are half of it each' });
+  if (card.gstBp % 2 === 1) {
+    faults.push({ path: 'gstBp', message: 'Must be even, because CGST and SGST are half of it each' });
+  }
   return faults;
 }

@@ -107,7 +107,8 @@ function overridden(origin: Pincode, destination: Pincode, overrides: ZoneOverri
     return { zone, reason: `Zone ${zone} by the area "${name}"` };
   }
   if (!match) return undefined;
-  return { zone: match.zone, reason: `Zone ${match.zone} by rule ${match.number} of the rate card (${OVERRIDE_WORDS[match.kind]})` };
+  const reason = `Zone ${match.zone} by rule ${match.number} of the rate card (${OVERRIDE_WORDS[match.kind]})`;
+  return { zone: match.zone, reason };
 }
 
 function commonDistrict(origin: Pincode, destination: Pincode): string | undefined {
@@ -133,7 +134,11 @@ export function zoneOf(origin: Pincode, destination: Pincode, rules: ZoneRules, 
   }
   const special = [destination.state, origin.state].find((state) => rules.specialStates.has(state));
   if (special) return { zone: 'E', reason: `${special} is a special state` };
-  if (origin.state === destination.state) return { zone: 'B', reason: `Same state: both pincodes are in ${origin.state}` };
+  if (origin.state === destination.state)
+    return { zone: 'B', reason: `Same state: both pincodes are in ${origin.state}` };
   if (from?.metro && to?.metro) return { zone: 'C', reason: `Metro to metro: ${from.name} to ${to.name}` };
-  return { zone: 'D', reason: `${origin.state} to ${destination.state}: neither same city, same state nor metro to metro` };
+  return {
+    zone: 'D',
+    reason: `${origin.state} to ${destination.state}: neither same city, same state nor metro to metro`,
+  };
 }

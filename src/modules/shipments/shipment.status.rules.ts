@@ -1,4 +1,4 @@
-/** Every status of a shipment, in its order along the life: of two that happened at one time the later here is further. */
+/** Every status of a shipment in its order along the life: of two that happened at one time the later one here wins. */
 export const SHIPMENT_STATUSES = [
   'created',
   'awb_assigned',

@@ -48,7 +48,7 @@ export function bulkDoor<T extends object>(spec: CollectionSpec, model: Model): 
     async changeMany(tx, changes) {
       if (changes.length === 0) return;
       const { session } = stateOf(tx);
-      const operations = changes.map((change) => operation(spec, tx, change));
+      const operations = changes.map((change) => operation(spec, change.tx ?? tx, change));
       const result = await model.collection.bulkWrite(operations as never, { session, ordered: true }).catch((error: unknown) => {
         if (error instanceof mongoose.mongo.MongoBulkWriteError && error.code === 11000) throw new BatchConflict(spec.name);
         return refuse(spec)(error);

@@ -13,25 +13,30 @@ export function connection(): mongoose.Connection {
 export interface ConnectOptions {
   uri: string;
   poolSize: number;
-  /** Told about each command: name, milliseconds, collection; for slow-query warnings and metrics. */
-  onCommand?: (command: string, durationMs: number, failed: boolean) => void;
+  /** Told about each command that took longer than `slowMs`; names only, never values. */
+  onSlow: (command: string, collection: string, ms: number) => void;
+  slowMs: number;
+}
+
+const counters = new Set<(command: string) => void>();
+
+/** Tells `listener` of every command sent, until the returned function is called; for tests that count. */
+export function onCommandSent(listener: (command: string) => void): () => void {
+  counters.add(listener);
+  return () => counters.delete(listener);
 }
 
 /** Connects once per process: majority reads and journaled majority writes; refuses a server without a replica set. */
-export async function connect({ uri, poolSize, onCommand }: ConnectOptions): Promise<void> {
+export async function connect({ uri, poolSize, onSlow, slowMs }: ConnectOptions): Promise<void> {
   await mongoose.connect(uri, {
     maxPoolSize: poolSize,
     serverSelectionTimeoutMS: 5_000,
     readConcern: { level: 'majority' },
     writeConcern: { w: 'majority', journal: true },
     ignoreUndefined: true,
-    monitorCommands: onCommand !== undefined,
+    monitorCommands: true,
   });
-  if (onCommand) {
-    const client = mongoose.connection.getClient();
-    client.on('commandSucceeded', (e) => onCommand(e.commandName, e.duration, false));
-    client.on('commandFailed', (e) => onCommand(e.commandName, e.duration, true));
-  }
+  watch(onSlow, slowMs);
   const hello = await mongoose.connection.db?.admin().command({ hello: 1 });
   if (!hello?.['setName']) {
     await mongoose.disconnect();
@@ -40,6 +45,24 @@ export async function connect({ uri, poolSize, onCommand }: ConnectOptions): Pro
         '--replSet rs0, run rs.initiate() once, and add ?replicaSet=rs0 to the URI',
     );
   }
+}
+
+/** Slow commands by name; the collection is known only at the start of a command, so slow ones are looked up by id. */
+function watch(onSlow: ConnectOptions['onSlow'], slowMs: number): void {
+  const client = mongoose.connection.getClient();
+  const running = new Map<number, string>();
+  client.on('commandStarted', ({ requestId, commandName, command }) => {
+    const target: unknown = (command as Record<string, unknown>)[commandName];
+    running.set(requestId, typeof target === 'string' ? target : '');
+    for (const count of counters) count(commandName);
+  });
+  const ended = ({ requestId, commandName, duration }: { requestId: number; commandName: string; duration: number }): void => {
+    const collection = running.get(requestId) ?? '';
+    running.delete(requestId);
+    if (duration >= slowMs && commandName !== 'hello' && commandName !== 'getMore') onSlow(commandName, collection, duration);
+  };
+  client.on('commandSucceeded', ended);
+  client.on('commandFailed', ended);
 }
 
 /** Closes the connection; safe to call twice. */

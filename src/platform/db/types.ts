@@ -1,5 +1,6 @@
 import type mongoose from 'mongoose';
 import type { AppError } from '../errors.ts';
+import type { Tx } from './tx.ts';
 
 /** What every stored row carries. Ids are 24 hex characters; `version` grows by one with every change. */
 export interface Stored {
@@ -62,6 +63,8 @@ export type Guard<T> = { version: number } | { where: Filter<T>; otherwise: (row
 
 /** One guarded change of a bulk; the whole bulk is refused when any one does not match. */
 export interface BulkChange<T> {
+  /** On whose behalf; the bulk's own Tx without it. Lanes carry many askers. */
+  tx?: Tx;
   /** Which single row: its id, or fields under a unique index. */
   match: Filter<T>;
   where?: Filter<T>;

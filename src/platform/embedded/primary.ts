@@ -8,6 +8,7 @@ type Client = mongoose.mongo.MongoClient;
 
 const NOT_YET_INITIALIZED = 94;
 const POLL_MS = 20;
+const KILLED = -1;
 
 /** How long a server may take until it is primary, recovery after a crash included. */
 export const START_LIMIT_MS = 60_000;
@@ -79,12 +80,13 @@ export async function identify(client: Client): Promise<{ pid: number; dbPath: s
   return { pid: Number(status['pid']), dbPath: String(options['parsed']?.storage?.dbPath) };
 }
 
+/** `exitCode` is null when the program could not be run and -1 when a signal ended it. */
 export type Attempt = { ok: true; pid: number } | { ok: false; exitCode: number | null };
 
 /** Waits until the started mongod is primary, or has ended. */
 export async function untilPrimary(child: ChildProcess, port: number): Promise<Attempt> {
   const failed = new Promise<null>((settle) => child.once('error', () => settle(null)));
-  const ended = new Promise<number | null>((settle) => child.once('exit', (code) => settle(code)));
+  const ended = new Promise<number>((settle) => child.once('exit', (code) => settle(code ?? KILLED)));
   let over: Attempt | undefined;
   const gone = Promise.race([failed, ended]).then((exitCode): Attempt => (over = { ok: false, exitCode }));
   const begin = monotonicMs();

@@ -50,6 +50,15 @@ interface Step {
   afterMinutes: number;
 }
 
+interface NextStep {
+  code: string;
+  city: string;
+  /** Least and greatest hours after the step before. */
+  hours: [number, number];
+  group?: 'RT';
+  reason?: string;
+}
+
 interface Plan {
   random: SeededRandom;
   request: ScenarioRequest;
@@ -101,12 +110,12 @@ const ENDINGS: Readonly<Record<Scenario, (plan: Plan) => void>> = {
     goBack(plan);
   },
   lost: (plan) => {
-    add(plan, 'IT', plan.request.originCity, [4, 14]);
-    add(plan, 'LST', plan.request.originCity, [96, 168]);
+    add(plan, { code: 'IT', city: plan.request.originCity, hours: [4, 14] });
+    add(plan, { code: 'LST', city: plan.request.originCity, hours: [96, 168] });
   },
   damaged: (plan) => {
     toHub(plan);
-    add(plan, 'DMG', plan.request.destinationCity, [3, 20]);
+    add(plan, { code: 'DMG', city: plan.request.destinationCity, hours: [3, 20] });
   },
   weight_change: (plan) => {
     toHub(plan);
@@ -116,59 +125,55 @@ const ENDINGS: Readonly<Record<Scenario, (plan: Plan) => void>> = {
 
 function toPickup(plan: Plan): void {
   const city = plan.request.originCity;
-  add(plan, 'MAN', city, [0, 1]);
-  add(plan, 'PSC', city, [1, 3]);
-  add(plan, 'OFP', city, [2, 18]);
+  add(plan, { code: 'MAN', city, hours: [0, 1] });
+  add(plan, { code: 'PSC', city, hours: [1, 3] });
+  add(plan, { code: 'OFP', city, hours: [2, 18] });
   if (plan.random.next() < 0.1) {
-    add(plan, 'PUF', city, [1, 4]);
-    add(plan, 'OFP', city, [16, 22]);
+    add(plan, { code: 'PUF', city, hours: [1, 4] });
+    add(plan, { code: 'OFP', city, hours: [16, 22] });
   }
-  add(plan, 'PKD', city, [1, 5]);
+  add(plan, { code: 'PKD', city, hours: [1, 5] });
 }
 
 function toHub(plan: Plan): void {
   const { originCity, destinationCity } = plan.request;
-  add(plan, 'IT', originCity, [3, 9]);
-  if (originCity !== destinationCity) add(plan, 'IT', destinationCity, [14, 60]);
+  add(plan, { code: 'IT', city: originCity, hours: [3, 9] });
+  if (originCity !== destinationCity) add(plan, { code: 'IT', city: destinationCity, hours: [14, 60] });
 }
 
 function failAttempts(plan: Plan, times: number): void {
   const city = plan.request.destinationCity;
   const reasons = plan.request.paymentMethod === 'cod' ? COD_REASONS : PREPAID_REASONS;
   for (let attempt = 0; attempt < times; attempt += 1) {
-    add(plan, 'OFD', city, attempt === 0 ? [6, 16] : [15, 22]);
-    add(plan, 'UD', city, [2, 8], { reason: SANDBOX_NDR_CODES[plan.random.pick(reasons)] });
+    add(plan, { code: 'OFD', city, hours: attempt === 0 ? [6, 16] : [15, 22] });
+    add(plan, { code: 'UD', city, hours: [2, 8], reason: SANDBOX_NDR_CODES[plan.random.pick(reasons)] });
   }
 }
 
 function deliver(plan: Plan): void {
   const city = plan.request.destinationCity;
-  add(plan, 'OFD', city, [8, 20]);
-  add(plan, 'DLV', city, [1, 8]);
+  add(plan, { code: 'OFD', city, hours: [8, 20] });
+  add(plan, { code: 'DLV', city, hours: [1, 8] });
 }
 
 function goBack(plan: Plan): void {
   const { originCity, destinationCity } = plan.request;
-  add(plan, 'RTI', destinationCity, [4, 24], { group: 'RT' });
-  add(plan, 'IT', destinationCity, [6, 24], { group: 'RT' });
-  if (originCity !== destinationCity) add(plan, 'IT', originCity, [20, 72], { group: 'RT' });
-  add(plan, 'OFD', originCity, [6, 18], { group: 'RT' });
+  add(plan, { code: 'RTI', city: destinationCity, hours: [4, 24], group: 'RT' });
+  add(plan, { code: 'IT', city: destinationCity, hours: [6, 24], group: 'RT' });
+  if (originCity !== destinationCity) add(plan, { code: 'IT', city: originCity, hours: [20, 72], group: 'RT' });
+  add(plan, { code: 'OFD', city: originCity, hours: [6, 18], group: 'RT' });
   if (plan.random.next() < 0.1) {
-    add(plan, 'UD', originCity, [2, 6], { group: 'RT', reason: SANDBOX_NDR_CODES.customer_unavailable });
-    add(plan, 'OFD', originCity, [15, 22], { group: 'RT' });
+    const reason = SANDBOX_NDR_CODES.customer_unavailable;
+    add(plan, { code: 'UD', city: originCity, hours: [2, 6], group: 'RT', reason });
+    add(plan, { code: 'OFD', city: originCity, hours: [15, 22], group: 'RT' });
   }
-  add(plan, 'DLV', originCity, [1, 8], { group: 'RT' });
+  add(plan, { code: 'DLV', city: originCity, hours: [1, 8], group: 'RT' });
 }
 
-function add(
-  plan: Plan,
-  code: string,
-  city: string,
-  [fromHours, toHours]: [number, number],
-  extra: { group?: 'FW' | 'RT'; reason?: string } = {},
-): void {
-  const afterMinutes = plan.random.between(Math.max(1, fromHours * 60), toHours * 60);
-  plan.steps.push({ code, city, afterMinutes, group: extra.group ?? 'FW', reason: extra.reason });
+function add(plan: Plan, next: NextStep): void {
+  const { code, city, hours, group = 'FW', reason } = next;
+  const afterMinutes = plan.random.between(Math.max(1, hours[0] * 60), hours[1] * 60);
+  plan.steps.push({ code, city, afterMinutes, group, reason });
 }
 
 function toScan(awb: string, step: Step, occurredAt: Date): RawScan {

@@ -4,7 +4,14 @@ declare module 'fontkit' {
     codePoints: number[];
     advanceWidth: number;
   }
+  interface MarkRecord {
+    markAnchor: object | null;
+  }
+  interface Positioning {
+    applyAnchor(mark: MarkRecord, base: object | null, baseIndex: number): void;
+  }
   export interface Font {
+    readonly _layoutEngine: { engine: { GPOSProcessor?: Positioning | null } | null };
     postscriptName: string;
     unitsPerEm: number;
     hasGlyphForCodePoint(codePoint: number): boolean;

@@ -59,10 +59,24 @@ function loadFont(script: Script): Promise<Font> {
   if (known) return known;
   const family = `noto-sans-${script}`;
   const font = readFile(resolveFile(`@fontsource/${family}/files/${family}-${script}-500-normal.woff`)).then((woff) =>
-    create(unpackWoff(woff)),
+    skipMissingAnchors(create(unpackWoff(woff))),
   );
   loading.set(script, font);
   font.catch(() => loading.delete(script));
+  return font;
+}
+
+/**
+ * fontkit 2.0.4 throws on a mark whose base has no anchor for it, which OpenType allows and Noto's Malayalam, Telugu and
+ * Gurmukhi use (foliojs/fontkit issue 367). Such a mark keeps its own place.
+ */
+function skipMissingAnchors(font: Font): Font {
+  const positioning = font._layoutEngine.engine?.GPOSProcessor;
+  if (!positioning) return font;
+  const apply = positioning.applyAnchor.bind(positioning);
+  positioning.applyAnchor = (mark, base, index) => {
+    if (mark.markAnchor && base) apply(mark, base, index);
+  };
   return font;
 }
 

@@ -8,6 +8,8 @@ export interface TextRun {
 
 const PLAIN = /^[\x20-\x7e]*$/;
 const WIN_ANSI_EXTRA = new Set('ƒ–—‘’‚“”„†‡•…€‰‹›ˆ™Œœ˜ŠšŸŽž');
+/** Latin letters that Unicode does not decompose. */
+const STROKED: Readonly<Record<string, string>> = { Ł: 'L', ł: 'l', Đ: 'D', đ: 'd', ı: 'i', Ħ: 'H', ħ: 'h' };
 const JOINERS = '\u200c\u200d';
 
 /** Longest text of one field that is looked at; ten times what fits into the largest box. */
@@ -61,7 +63,7 @@ function runOf(char: string, last: TextRun | undefined, fonts: ScriptFonts): Tex
   const shared = JOINERS.includes(char) || codePoint === 0x964 || codePoint === 0x965;
   const script = shared ? previous ?? own : own;
   if (script && fonts.get(script)?.hasGlyphForCodePoint(codePoint)) return { script, text: char };
-  const folded = char.normalize('NFKD').replace(/\p{M}+/gu, '');
+  const folded = STROKED[char] ?? char.normalize('NFKD').replace(/\p{M}+/gu, '');
   if (folded && [...folded].every((part) => isWinAnsi(part.codePointAt(0) ?? 0, part))) {
     return { script: 'latin', text: folded };
   }

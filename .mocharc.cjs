@@ -1,0 +1,1 @@
+module.exports = { extension: ['ts'], timeout: 30_000, slow: 1_000 };

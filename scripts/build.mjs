@@ -1,0 +1,3 @@
+import { prepareBuild } from './lib/prepare.mjs';
+
+await prepareBuild();

@@ -1,0 +1,170 @@
+import cors from '@koa/cors';
+import Router from '@koa/router';
+import Koa, { type Context, type Next } from 'koa';
+import compress from 'koa-compress';
+import type { Config } from './config.ts';
+import type { Authenticator } from './platform/auth.ts';
+import { monotonicMs } from './platform/clock.ts';
+import { AppError, HTTP_STATUS } from './platform/errors.ts';
+import { errorBody, serve, type HttpDeps } from './platform/http.ts';
+import { randomToken } from './platform/ids.ts';
+import { addLogFields, runWithLogFields, type Log } from './platform/logger.ts';
+import { metrics } from './platform/metrics.ts';
+import { limitPresets, makeRateLimiter, memoryLimitStore } from './platform/rate-limit.ts';
+import type { AnyRoute } from './platform/route.ts';
+
+export interface AppDeps {
+  config: Config;
+  log: Log;
+  routes: readonly AnyRoute[];
+  authenticator: Authenticator;
+}
+
+const REQUEST_ID = /^[\w.:-]{8,128}$/;
+
+/** Security headers of every answer; one object, set once per answer. */
+const HEADERS = {
+  'X-Frame-Options': 'DENY',
+  'X-Content-Type-Options': 'nosniff',
+  'Referrer-Policy': 'no-referrer',
+  'Permissions-Policy': 'camera=(), geolocation=(), microphone=(), payment=()',
+  'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+  'Cross-Origin-Resource-Policy': 'same-origin',
+  'Cache-Control': 'no-store',
+};
+const PRODUCTION_HEADERS = { ...HEADERS, 'Strict-Transport-Security': 'max-age=31536000; includeSubDomains' };
+
+/** The HTTP application: the whole order of its layers is on this screen. */
+export function makeApp(deps: AppDeps): Koa {
+  const { config } = deps;
+  const app = new Koa({ proxy: false });
+  app.silent = true;
+  app.use(observe(deps));
+  app.use(answerErrors(deps));
+  if (config.corsOrigins !== '') app.use(cors({ origin: allowedOrigin(config.corsOrigins), exposeHeaders: ['ETag', 'X-Request-Id', 'Idempotent-Replayed'] }));
+  app.use(compress({ threshold: 1024, br: false }));
+  const router = new Router({ strict: true });
+  const http = httpDeps(deps);
+  for (const route of deps.routes) router.register(route.path, [route.method], serve(route, http));
+  app.use(refuseUnknown(router, deps.routes));
+  app.use(router.routes());
+  return app;
+}
+
+function httpDeps({ config, authenticator }: AppDeps): HttpDeps {
+  const limiter = makeRateLimiter({ enabled: config.rateLimits, presets: limitPresets(config), store: memoryLimitStore() });
+  return {
+    authenticator,
+    limit(ctx, route, identity, { address }) {
+      const name = route.limit ?? (route.method === 'get' ? 'api' : 'write');
+      const subject = { address, ...(identity ? { actorId: identity.actor.id, perMinute: identity.limitPerMinute } : {}) };
+      return limiter.take(name, subject, (header, value) => ctx.set(header, value));
+    },
+    facts: (ctx) => ({ address: clientAddress(ctx, config.trustProxy), userAgent: ctx.get('user-agent').slice(0, 300) }),
+    onIdentity(ctx, { actor, companyId }) {
+      ctx.state['actorId'] = actor.id;
+      ctx.state['companyId'] = companyId;
+      addLogFields({ userId: actor.id, companyId });
+    },
+    checkAnswers: config.nodeEnv !== 'production' && config.rateLimits,
+  };
+}
+
+/** The address that the outermost trusted proxy saw; without trusted hops a forwarded header changes nothing. */
+export function clientAddress(ctx: Pick<Context, 'get' | 'req'>, hops: number): string {
+  const socket = ctx.req.socket.remoteAddress ?? 'unknown';
+  if (hops === 0) return socket;
+  const chain = [...ctx.get('x-forwarded-for').split(',').map((a) => a.trim()).filter(Boolean), socket];
+  return chain[Math.max(0, chain.length - 1 - hops)] ?? socket;
+}
+
+/** Request id, security headers, time, log line, metric: around everything. */
+function observe({ config, log }: AppDeps) {
+  const headers = config.nodeEnv === 'production' ? PRODUCTION_HEADERS : HEADERS;
+  return async (ctx: Context, next: Next): Promise<void> => {
+    const started = monotonicMs();
+    const given = ctx.get('x-request-id');
+    const requestId = REQUEST_ID.test(given) ? given : randomToken(12);
+    ctx.state['requestId'] = requestId;
+    const gone = new AbortController();
+    ctx.state['signal'] = gone.signal;
+    ctx.res.once('close', () => {
+      if (!ctx.res.writableFinished) gone.abort();
+    });
+    ctx.set(headers);
+    ctx.set('X-Request-Id', requestId);
+    await runWithLogFields({ requestId }, next);
+    const ms = monotonicMs() - started;
+    ctx.set('X-Response-Time', `${ms.toFixed(1)}ms`);
+    const route = String(ctx['_matchedRoute'] ?? 'unmatched');
+    metrics.httpRequest(ctx.method, route, ctx.status, ms / 1000);
+    log.info('http.request', {
+      requestId,
+      method: ctx.method,
+      route,
+      status: ctx.status,
+      ms: Math.round(ms * 10) / 10,
+      companyId: ctx.state['companyId'] as string | undefined,
+      actorId: ctx.state['actorId'] as string | undefined,
+      code: ctx.state['errorCode'] as string | undefined,
+    });
+  };
+}
+
+/** The one mapper from errors to answers: known refusals as they are, everything else an opaque 500, logged once. */
+function answerErrors({ log }: AppDeps) {
+  return async (ctx: Context, next: Next): Promise<void> => {
+    try {
+      await next();
+    } catch (error) {
+      const known = asAppError(error);
+      const requestId = String(ctx.state['requestId']);
+      if (!known) log.error('http.failed', { requestId, method: ctx.method, path: ctx.path, error });
+      const shown = known ?? OPAQUE;
+      ctx.state['errorCode'] = shown.code;
+      ctx.status = known ? HTTP_STATUS[known.kind] : 500;
+      const retryAfter = shown.details?.['retryAfterSeconds'];
+      if (typeof retryAfter === 'number') ctx.set('Retry-After', String(Math.max(1, Math.ceil(retryAfter))));
+      if (ctx.status === 401) ctx.set('WWW-Authenticate', 'Bearer');
+      ctx.body = known ? errorBody(known, requestId, ctx.path) : opaqueBody(requestId, ctx.path);
+      ctx.type = 'application/json';
+    }
+  };
+}
+
+const OPAQUE = new AppError('unavailable', 'internal', 'Something went wrong on our side; quote the request id when you report it');
+
+function opaqueBody(requestId: string, path: string): unknown {
+  const body = errorBody(OPAQUE, requestId, path) as { error: Record<string, unknown> };
+  return { error: { ...body.error, statusCode: 500 } };
+}
+
+/** Known refusals, and the database being away, which is a 503 and not a fault of ours. */
+function asAppError(error: unknown): AppError | undefined {
+  if (error instanceof AppError) return error;
+  const name = error instanceof Error ? error.name : '';
+  if (/^Mongo(?:ServerSelection|Network|NetworkTimeout|PoolCleared|NotConnected|TopologyClosed)Error$/.test(name)) {
+    return new AppError('unavailable', 'database_unavailable', 'The database is not reachable right now; try again', { retryAfterSeconds: 2 }, error);
+  }
+  return undefined;
+}
+
+/** 404 for paths that no route has, 405 with Allow for methods that a path does not take. */
+function refuseUnknown(router: Router, routes: readonly AnyRoute[]) {
+  const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'];
+  const known = new Set(routes.map((r) => r.method.toUpperCase()));
+  return async (ctx: Context, next: Next): Promise<void> => {
+    const method = ctx.method === 'HEAD' ? 'GET' : ctx.method;
+    if (known.has(method) && router.match(ctx.path, method).route) return next();
+    const allowed = methods.filter((m) => router.match(ctx.path, m).route);
+    if (allowed.length === 0) throw new AppError('not_found', 'route_not_found', 'There is no such path; see /docs');
+    ctx.set('Allow', allowed.join(', '));
+    throw new AppError('method_not_allowed', 'method_not_allowed', `This path takes ${allowed.join(', ')}`);
+  };
+}
+
+function allowedOrigin(list: string) {
+  const origins = new Set(list.split(',').map((o) => o.trim()));
+  return (ctx: Context): string => (origins.has(ctx.get('origin')) ? ctx.get('origin') : '');
+}
+

@@ -1,0 +1,39 @@
+import { companiesModule } from './modules/companies/index.ts';
+import type { AnyJob } from './platform/jobs.ts';
+import type { Check, Module } from './platform/module.ts';
+import type { Subscriber } from './platform/outbox.ts';
+import type { AnyRoute } from './platform/route.ts';
+import type { Schedule } from './platform/scheduler.ts';
+
+/** The whole system on one page. */
+export const modules: readonly Module[] = [companiesModule];
+
+/** Every public route of every module. */
+export function allRoutes(): AnyRoute[] {
+  return modules.flatMap((m) => [...(m.routes ?? [])]);
+}
+
+/** Routes that exist only outside production. */
+export function devRoutes(): AnyRoute[] {
+  return modules.flatMap((m) => [...(m.devRoutes ?? [])]);
+}
+
+/** Every kind of background work. */
+export function allJobs(): AnyJob[] {
+  return modules.flatMap((m) => [...(m.jobs ?? [])]);
+}
+
+/** Everybody who hears of events. */
+export function allSubscribers(): Subscriber[] {
+  return modules.flatMap((m) => [...(m.subscribers ?? [])]);
+}
+
+/** Everything that repeats. */
+export function allSchedules(): Schedule[] {
+  return modules.flatMap((m) => [...(m.schedules ?? [])]);
+}
+
+/** Every rule over stored data. */
+export function allChecks(): Check[] {
+  return modules.flatMap((m) => [...(m.checks ?? [])]);
+}

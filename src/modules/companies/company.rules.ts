@@ -1,0 +1,21 @@
+import { parseGstin, parseMobile, parsePincode } from '../../platform/identifiers.ts';
+import { makeFaults } from '../../platform/faults.ts';
+import type { Location } from './company.model.ts';
+
+export type LocationInput = Omit<Location, 'archivedAt'>;
+
+/** A location as it is stored: phone E.164, GSTIN upper case, texts trimmed; 400 naming every faulty field. */
+export function normalizeLocation<T extends Partial<LocationInput>>(input: T): T {
+  const faults = makeFaults();
+  const result: Record<string, string> = {};
+  for (const [key, value] of Object.entries(input)) {
+    if (typeof value !== 'string') continue;
+    result[key] = value.trim();
+    if (result[key] === '') faults.add(key, 'must not be empty');
+  }
+  if (input.phone !== undefined) result['phone'] = faults.take('phone', parseMobile(input.phone));
+  if (input.pincode !== undefined) result['pincode'] = faults.take('pincode', parsePincode(input.pincode));
+  if (input.gstin !== undefined) result['gstin'] = faults.take('gstin', parseGstin(input.gstin));
+  faults.throwIfAny();
+  return result as T;
+}

@@ -1,0 +1,101 @@
+import Joi from 'joi';
+import { monotonicMs, now } from './clock.ts';
+import { connection } from './db/connect.ts';
+import { AppError, unauthenticated } from './errors.ts';
+import { sameText } from './ids.ts';
+import { METRICS_CONTENT_TYPE, metricsText } from './metrics.ts';
+import { outboxAgeMs } from './outbox.ts';
+import { route, type AnyRoute } from './route.ts';
+import { runtime } from './runtime.ts';
+
+/** What readiness needs to know from the process. */
+export interface HealthFacts {
+  version: string;
+  isEnding(): boolean;
+}
+
+interface CheckResult {
+  name: string;
+  ok: boolean;
+  ms: number;
+  detail?: string;
+}
+
+async function timed(name: string, check: () => Promise<string | undefined>): Promise<CheckResult> {
+  const started = monotonicMs();
+  try {
+    const detail = await check();
+    return { name, ok: true, ms: Math.round(monotonicMs() - started), ...(detail === undefined ? {} : { detail }) };
+  } catch {
+    return { name, ok: false, ms: Math.round(monotonicMs() - started) };
+  }
+}
+
+async function databaseIsPrimary(): Promise<undefined> {
+  const hello = await connection().db?.admin().command({ hello: 1 });
+  if (!hello?.['isWritablePrimary']) throw new Error('not a writable primary');
+}
+
+async function queueAge(): Promise<string> {
+  return `${await outboxAgeMs()} ms`;
+}
+
+const answer = Joi.object({
+  status: Joi.string().required(),
+  version: Joi.string(),
+  time: Joi.string(),
+  checks: Joi.array().items(Joi.object().unknown()),
+  memory: Joi.object().unknown(),
+});
+
+async function ready(facts: HealthFacts): Promise<{ status: string; checks: CheckResult[] }> {
+  const checks = await Promise.all([timed('database', databaseIsPrimary), timed('outbox', queueAge)]);
+  if (facts.isEnding() || checks.some((c) => !c.ok)) {
+    throw new AppError('unavailable', 'not_ready', 'The service is not ready', { retryAfterSeconds: 1, checks });
+  }
+  return { status: 'ready', checks };
+}
+
+/** The routes that tell machines how the process is; none needs a sign-in, metrics need their token when one is set. */
+export function healthRoutes(facts: HealthFacts): AnyRoute[] {
+  const common = { method: 'get', permission: 'public', limit: 'none' } as const;
+  return [
+    route({
+      ...common,
+      path: '/health/live',
+      summary: 'The process answers',
+      response: answer,
+      handle: () => Promise.resolve({ status: 'live' }),
+      view: (result) => result,
+    }),
+    route({
+      ...common,
+      path: '/health/ready',
+      summary: 'The process can serve: database writable, queues within reach',
+      response: answer,
+      handle: () => ready(facts),
+      view: (result) => result,
+    }),
+    route({
+      ...common,
+      path: '/health',
+      summary: 'All checks with their times, version and memory',
+      response: answer,
+      handle: async () => ({ ...(await ready(facts)), version: facts.version, time: now().toISOString(), memory: { rssBytes: process.memoryUsage.rss() } }),
+      view: (result) => result,
+    }),
+    route({
+      ...common,
+      path: '/metrics',
+      summary: 'Counters in Prometheus form',
+      query: Joi.object({}),
+      response: 'text/plain',
+      handle: async (_ctx, { request }) => {
+        const token = runtime().config.metricsToken;
+        if (token !== undefined && !sameText(request.headers.authorization ?? '', `Bearer ${token}`)) throw unauthenticated();
+        return metricsText();
+      },
+      view: (text) => ({ contentType: METRICS_CONTENT_TYPE, filename: 'metrics.txt', content: Buffer.from(text) }),
+    }),
+  ];
+}

@@ -1,0 +1,134 @@
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { makeApp } from './app.ts';
+import type { Config } from './config.ts';
+import { allJobs, allRoutes, allSchedules, allSubscribers, devRoutes, modules } from './modules.ts';
+import { makeAuthenticator } from './modules/identity/index.ts';
+import { answerSettings } from './platform/db/answers.ts';
+import { prepareCollections } from './platform/db/collection.ts';
+import { connect, disconnect } from './platform/db/connect.ts';
+import { prepareMachineRows } from './platform/db/machine-rows.ts';
+import { transactionSettings } from './platform/db/transaction.ts';
+import { docsRoutes } from './platform/docs.ts';
+import { healthRoutes } from './platform/health.ts';
+import { makeJobRunner, type JobRunner } from './platform/jobs.ts';
+import type { Log } from './platform/logger.ts';
+import { metrics } from './platform/metrics.ts';
+import { openapiDocument } from './platform/openapi.ts';
+import { makeOutboxDispatcher, type OutboxDispatcher } from './platform/outbox.ts';
+import type { AnyRoute } from './platform/route.ts';
+import { useRuntime } from './platform/runtime.ts';
+import { makeScheduler, type Scheduler } from './platform/scheduler.ts';
+import { VERSION } from './version.ts';
+
+/** A running service: its pieces, for tests and the command line, and how to end it in order. */
+export interface Service {
+  jobs: JobRunner;
+  outbox: OutboxDispatcher;
+  scheduler: Scheduler;
+  server: Server | undefined;
+  url: string | undefined;
+  /** The four stages of ending, for the shutdown's order. */
+  stopAccepting(): Promise<void>;
+  stopBackground(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface StartOptions {
+  config: Config;
+  log: Log;
+  mongodbUri: string;
+  /** False: no listener (command line). */
+  listen: boolean;
+  /** False: nothing runs in the background; tests and commands drive it themselves. */
+  background: boolean;
+  isEnding?: () => boolean;
+}
+
+/** Every route this process would serve under the configuration. */
+export function servedRoutes(config: Config, isEnding: () => boolean): AnyRoute[] {
+  const contract = contractRoutes(isEnding);
+  const dev = config.nodeEnv === 'production' ? [] : devRoutes();
+  return [...contract, ...docsRoutes(openapiDocument(contract, VERSION), config.docsPublic), ...dev];
+}
+
+/** The routes that openapi.json documents. */
+export function contractRoutes(isEnding: () => boolean = () => false): AnyRoute[] {
+  return [...allRoutes(), ...healthRoutes({ version: VERSION, isEnding })];
+}
+
+/** Connects, prepares collections and indexes; everything a command or a server needs before its first query. */
+export async function openDatabase({ config, log, mongodbUri }: Pick<StartOptions, 'config' | 'log' | 'mongodbUri'>): Promise<void> {
+  useRuntime({ config, log });
+  transactionSettings.deadlineMs = config.transactionDeadlineMs;
+  transactionSettings.onFinished = (attempts, committed) => metrics.transaction(committed ? 'committed' : 'failed', attempts);
+  answerSettings.ttlSeconds = config.idempotencyTtlSeconds;
+  await connect({
+    uri: mongodbUri,
+    poolSize: config.mongoPoolSize,
+    onSlow: (command, collection, ms) => {
+      metrics.slowQuery(collection, command);
+      log.warn('db.slow_query', { command, collection, ms });
+    },
+    slowMs: config.slowQueryMs,
+  });
+  await prepareMachineRows();
+  await prepareCollections();
+}
+
+/** Starts the service; resolves when it listens. Undo with the returned stages. */
+export async function startService(options: StartOptions): Promise<Service> {
+  const { config, log } = options;
+  await openDatabase(options);
+  const jobs = makeJobRunner(allJobs(), { concurrency: config.jobConcurrency });
+  const outbox = makeOutboxDispatcher(allSubscribers());
+  const scheduler = makeScheduler(allSchedules());
+  transactionSettings.onCommitted = ({ events, jobs: queued }) => {
+    if (events > 0) outbox.poke();
+    if (queued > 0) jobs.poke();
+  };
+  const stops: (() => Promise<void>)[] = [];
+  for (const module of modules) if (module.start) stops.push(await module.start());
+  const works = options.background && config.role !== 'api';
+  if (works) {
+    jobs.start();
+    outbox.start();
+    scheduler.start();
+  }
+  const isEnding = options.isEnding ?? (() => false);
+  const app = makeApp({ config, log, routes: servedRoutes(config, isEnding), authenticator: makeAuthenticator() });
+  const server = options.listen ? await listen(createServer({ requestTimeout: config.requestTimeoutMs, keepAliveTimeout: 65_000 }, app.callback()), config) : undefined;
+  const address = server?.address() as AddressInfo | undefined;
+  return {
+    jobs,
+    outbox,
+    scheduler,
+    server,
+    url: address ? `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${address.port}` : undefined,
+    stopAccepting: () => stopListening(server),
+    async stopBackground() {
+      await Promise.all([jobs.stop(config.shutdownGraceMs / 2), outbox.stop(), scheduler.stop()]);
+      for (const stop of stops.reverse()) await stop();
+    },
+    close: disconnect,
+  };
+}
+
+async function listen(server: Server, config: Config): Promise<Server> {
+  server.listen({ port: config.port, host: config.host, backlog: 1024 });
+  await new Promise<void>((resolve, reject) => {
+    server.once('listening', resolve);
+    server.once('error', reject);
+  });
+  return server;
+}
+
+/** Takes no new connections and waits for the answers that are under way; idle keep-alive connections end at once. */
+async function stopListening(server: Server | undefined): Promise<void> {
+  if (!server) return;
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  server.closeIdleConnections();
+  const sweep = setInterval(() => server.closeIdleConnections(), 50);
+  await closed;
+  clearInterval(sweep);
+}
