@@ -2,7 +2,7 @@ import { invalid } from '../../platform/errors.ts';
 import { columnKey } from './reader.ts';
 import type { FileHead, FileRow } from './reader.ts';
 
-/** A column layout: names as documented; the required ones must be in the header, unknown ones are refused unless `open`. */
+/** Columns as documented; the required ones must be in the header, unknown ones are refused unless `open`. */
 export interface Layout<C extends string = string> {
   name: string;
   columns: readonly C[];
@@ -52,7 +52,8 @@ export const SHOPIFY_LAYOUT: Layout<ShopifyColumn> = {
 };
 
 const PRODUCT_COLUMNS = [
-  'sku', 'name', 'pricePaise', 'price', 'hsnCode', 'taxBp', 'weightGrams', 'lengthMm', 'breadthMm', 'heightMm', 'maxPerOrder',
+  'sku', 'name', 'pricePaise', 'price', 'hsnCode', 'taxBp', 'weightGrams', 'lengthMm', 'breadthMm', 'heightMm',
+  'maxPerOrder',
 ] as const;
 export type ProductColumn = (typeof PRODUCT_COLUMNS)[number];
 
@@ -99,11 +100,14 @@ export interface ColumnReader<C extends string> {
 }
 
 function jsonReader<C extends string>(layout: Layout<C>): ColumnReader<C> {
-  const keys = new Map(layout.columns.map((column) => [columnKey(column), column]));
+  const keys = new Set(layout.columns.map(columnKey));
   const keyOf = new Map(layout.columns.map((column) => [column, columnKey(column)]));
   return {
-    fault: (row) =>
-      row.fault ?? ([...(row.values?.keys() ?? [])].every((key) => keys.has(key)) ? undefined : 'has a column that is not known'),
+    fault: (row) => {
+      if (row.fault !== undefined) return row.fault;
+      const strange = [...(row.values?.keys() ?? [])].some((key) => !keys.has(key));
+      return strange ? 'has a column that is not known' : undefined;
+    },
     cell: (row) => (column) => row.values?.get(keyOf.get(column) ?? '')?.trim() ?? '',
   };
 }

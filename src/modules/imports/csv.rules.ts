@@ -24,11 +24,11 @@ interface Scan {
 }
 
 const STRAY_QUOTE = 'has a quotation mark inside a cell that is not quoted; quote the cell and double the mark';
-const AFTER_QUOTE = 'has text after the closing quotation mark of a cell; double a quotation mark that belongs to the text';
+const AFTER_QUOTE = 'has text after the closing quotation mark of a cell; double a mark that belongs to the text';
 const UNCLOSED = 'opens a quotation mark that is never closed';
-const TOO_LONG = `is longer than ${MAX_ROW_BYTES / 1024} KiB`;
+const TOO_LONG = `is longer than ${MAX_ROW_BYTES / 1024} KiB; is a quotation mark left open?`;
 
-/** The delimiter of a file: the most frequent of comma, semicolon and tab in its first line outside quotes; comma wins a tie. */
+/** The most frequent of comma, semicolon and tab in the first line, outside quotes; comma wins a tie. */
 export function detectDelimiter(text: string): string {
   const counts: Record<string, number> = { ',': 0, ';': 0, '\t': 0 };
   let quoted = false;
@@ -40,7 +40,7 @@ export function detectDelimiter(text: string): string {
   return DELIMITERS.reduce<string>((best, d) => ((counts[d] ?? 0) > (counts[best] ?? 0) ? d : best), ',');
 }
 
-/** Index just after the first line break at or after `from`; -1 when there is none yet (a last CR may still get its LF). */
+/** Index after the first line break from `from` on; -1 when there is none yet (a last CR may still get its LF). */
 export function afterLineBreak(text: string, from: number, final: boolean): number {
   for (let at = from; at < text.length; at += 1) {
     const code = text.charCodeAt(at);
@@ -58,11 +58,10 @@ function countBreaks(text: string): number {
   return breaks;
 }
 
-/** End of the quoted cell that opens at `open`: index of its closing quote, or -1 when the text ends before it is sure. */
-function closingQuote(text: string, open: number, final: boolean): number {
+/** Index of the closing quote of the cell that opens at `open`; -1 when the text has none (yet). */
+function closingQuote(text: string, open: number): number {
   let at = text.indexOf('"', open + 1);
   while (at !== -1) {
-    if (at + 1 === text.length) return final ? at : -1;
     if (text.charCodeAt(at + 1) !== QUOTE) return at;
     at = text.indexOf('"', at + 2);
   }
@@ -72,6 +71,7 @@ function closingQuote(text: string, open: number, final: boolean): number {
 /**
  * One row of RFC 4180 text from `start`, strictly: `fault` as soon as quoting is wrong (with the cells read before it),
  * `more` when the text ends before the row surely does. With `final` the end of the text ends the row.
+ * Written here because csv-parse, told to skip bad rows, loses every row after a quotation mark that is never closed.
  */
 export function scanRow(text: string, start: number, delimiter: number, final: boolean): Scan {
   const scan: Scan = { outcome: 'more', end: start, cells: [], breaks: 0, fault: TOO_LONG };
@@ -79,8 +79,8 @@ export function scanRow(text: string, start: number, delimiter: number, final: b
   let at = start;
   for (;;) {
     if (at < length && text.charCodeAt(at) === QUOTE) {
-      const close = closingQuote(text, at, final);
-      if (close === -1) return Object.assign(scan, { outcome: final ? 'fault' : 'more', fault: UNCLOSED });
+      const close = closingQuote(text, at);
+      if (close === -1) return Object.assign(scan, { outcome: final ? 'fault' : 'more', end: length, fault: UNCLOSED });
       const inner = text.slice(at + 1, close);
       if (inner.includes('\n') || inner.includes('\r')) scan.breaks += countBreaks(inner);
       scan.cells.push(inner.includes('"') ? inner.replaceAll('""', '"') : inner);
@@ -92,7 +92,7 @@ export function scanRow(text: string, start: number, delimiter: number, final: b
         code = text.charCodeAt(at);
         if (code === delimiter || code === LF || code === CR || code === QUOTE) break;
       }
-      if (at < length && code === QUOTE) return Object.assign(scan, { outcome: 'fault', fault: STRAY_QUOTE });
+      if (at < length && code === QUOTE) return Object.assign(scan, { outcome: 'fault', end: at, fault: STRAY_QUOTE });
       scan.cells.push(text.slice(from, at));
     }
     if (at >= length) return final ? Object.assign(scan, { outcome: 'row', end: length }) : scan;
@@ -104,7 +104,7 @@ export function scanRow(text: string, start: number, delimiter: number, final: b
       if (end === -1) return scan;
       return Object.assign(scan, { outcome: 'row', end, breaks: scan.breaks + 1 });
     } else {
-      return Object.assign(scan, { outcome: 'fault', fault: AFTER_QUOTE });
+      return Object.assign(scan, { outcome: 'fault', end: at, fault: AFTER_QUOTE });
     }
   }
 }
@@ -145,15 +145,16 @@ export function csvSplitter(): RowSplitter {
 
   const takeRow = (start: number, final: boolean, rows: RawRow[]): number => {
     const scan = scanRow(text, start, delimiter ?? 44, final);
-    // A row over the bound is left at its first line whether or not its end has arrived, so pieces never change the result.
-    if (scan.outcome === 'row' && scan.end - start <= MAX_ROW_BYTES) {
+    // A row over the bound is left at its first line even if its end has arrived: how a file is cut changes nothing.
+    const tooLong = (scan.outcome === 'more' ? text.length : scan.end) - start > MAX_ROW_BYTES;
+    if (scan.outcome === 'row' && !tooLong) {
       const fault = rowTextFault(text.slice(start, scan.end)) ?? cellsFault(scan.cells);
       if (scan.cells.some((cell) => cell !== '')) rows.push({ line, cells: scan.cells, ...(fault && { fault }) });
       line += scan.breaks;
       return scan.end;
     }
-    if (scan.outcome === 'more' && text.length - start <= MAX_ROW_BYTES) return start;
-    rows.push({ line, cells: scan.cells.slice(0, MAX_COLUMNS), fault: scan.fault });
+    if (scan.outcome === 'more' && !tooLong) return start;
+    rows.push({ line, cells: scan.cells.slice(0, MAX_COLUMNS), fault: tooLong ? TOO_LONG : scan.fault });
     discarding = true;
     return start;
   };
@@ -190,7 +191,7 @@ export function csvSplitter(): RowSplitter {
   };
 }
 
-/** The lines of a text one by one, for JSON lines: each is one cell. Blank lines are left out, too long ones are faults. */
+/** The lines of a text one by one, each as one cell. Blank lines are left out, too long ones are faults. */
 export function lineSplitter(): RowSplitter {
   let text = '';
   let line = 1;

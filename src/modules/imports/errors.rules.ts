@@ -3,7 +3,7 @@ import type { RowFault } from './grouping.rules.ts';
 /** First line of errors.csv. */
 export const ERRORS_CSV_HEADER = 'line,record,field,message\r\n';
 
-/** One CSV cell that no spreadsheet takes for a formula: text that begins with = + - @, a tab or a CR gets an apostrophe. */
+/** One CSV cell that no spreadsheet takes for a formula: text beginning with = + - @, tab or CR gets an apostrophe. */
 export function csvSafeCell(value: string | number): string {
   if (typeof value === 'number') return String(value);
   const safe = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;

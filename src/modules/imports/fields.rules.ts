@@ -77,6 +77,7 @@ function asciiDigits(text: string): string {
   });
 }
 
+const PHONE_FILLING = /[\s().\-\u00a0\u200b-\u200f\u2010-\u2015\u202a-\u202e]/g;
 const INDIAN_FORM = /^(?:(?:\+|00)?91)?0?([6-9]\d{9})$/;
 
 /**
@@ -85,7 +86,7 @@ const INDIAN_FORM = /^(?:(?:\+|00)?91)?0?([6-9]\d{9})$/;
  */
 export function parseIndianMobile(text: string): string | undefined {
   const plain = asciiDigits(text.trim().replace(/^'/, ''));
-  const digits = INDIAN_FORM.exec(plain.replace(/\.0$/, '').replace(/[\s().\-\u00a0\u200b-\u200f\u2010-\u2015\u202a-\u202e]/g, ''))?.[1];
+  const digits = INDIAN_FORM.exec(plain.replace(/\.0$/, '').replace(PHONE_FILLING, ''))?.[1];
   if (digits?.startsWith('9')) return `+91${digits}`;
   const parsed = parsePhoneNumberFromString(digits ?? plain, { defaultCountry: 'IN', extract: false });
   return parsed?.country === 'IN' && parsed.ext === undefined && parsed.isValid() ? parsed.number : undefined;
@@ -141,9 +142,8 @@ export function readPlace(
   texts: { pincode: string; state: string },
   known: KnownPincode,
 ): { pincode: string; state: string } | undefined {
-  const pincode =
-    texts.pincode === '' ? faults.add(fields.pincode, 'is required') : parsePincode(texts.pincode);
-  if (pincode === undefined && texts.pincode !== '') faults.add(fields.pincode, 'must be six digits');
+  const pincode = parsePincode(texts.pincode);
+  if (pincode === undefined) faults.add(fields.pincode, texts.pincode === '' ? 'is required' : 'must be six digits');
   const place = pincode === undefined ? undefined : known(pincode);
   if (pincode !== undefined && place === undefined) faults.add(fields.pincode, 'is not a known pincode');
   const state = stateName(texts.state === '' ? (place?.state ?? '') : texts.state);
@@ -165,6 +165,8 @@ export function readTags(faults: FaultList, field: string, text: string, separat
   if (text === '') return [];
   const tags = [...new Set(text.split(separator).map((tag) => oneLine(tag)))].filter((tag) => tag !== '');
   if (tags.length > TEXT_LIMITS.tags) faults.add(field, `must be at most ${TEXT_LIMITS.tags} tags`);
-  if (tags.some((tag) => tag.length > TEXT_LIMITS.tag)) faults.add(field, `a tag must be at most ${TEXT_LIMITS.tag} characters`);
+  if (tags.some((tag) => tag.length > TEXT_LIMITS.tag)) {
+    faults.add(field, `a tag must be at most ${TEXT_LIMITS.tag} characters`);
+  }
   return tags;
 }

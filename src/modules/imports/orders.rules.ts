@@ -53,7 +53,9 @@ function buildOrder<C extends string>(
 ): ImportedOrder | FieldFault[] {
   const [first] = group.rows;
   if (group.faults.length > 0 || first === undefined) return group.faults;
-  if (group.rowCount > TEXT_LIMITS.lines) return [{ field: idField, message: `has more than ${TEXT_LIMITS.lines} lines` }];
+  if (group.rowCount > TEXT_LIMITS.lines) {
+    return [{ field: idField, message: `has more than ${TEXT_LIMITS.lines} lines` }];
+  }
   const faults: FieldFault[] = [];
   const order = build(group, first, faults, known);
   return faults.length > 0 ? faults : order;

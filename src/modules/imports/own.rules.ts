@@ -17,13 +17,16 @@ import type { GroupRow, RowGroup } from './grouping.rules.ts';
 import { MAX_QUANTITY, MAX_UNIT_PRICE_PAISE, compact } from './order.rules.ts';
 import type { ImportedLine, ImportedOrder, ImportedParcel } from './order.rules.ts';
 
-const LINE_COLUMNS: ReadonlySet<OrderColumn> = new Set(['sku', 'itemName', 'quantity', 'unitPricePaise', 'unitPrice', 'hsnCode']);
+const LINE_COLUMNS: ReadonlySet<OrderColumn> = new Set([
+  'sku', 'itemName', 'quantity', 'unitPricePaise', 'unitPrice', 'hsnCode',
+]);
 const ORDER_ONLY = ORDER_LAYOUT.columns.filter((column) => !LINE_COLUMNS.has(column));
 
 /** HSN code: 4, 6 or 8 digits. */
 function readHsn(faults: FaultList, field: string, text: string): string | undefined {
   const code = text.replace(/^'/, '');
-  return code === '' || /^(?:\d{4}|\d{6}|\d{8})$/.test(code) ? code || undefined : faults.add(field, 'must be 4, 6 or 8 digits');
+  if (code === '') return undefined;
+  return /^(?:\d{4}|\d{6}|\d{8})$/.test(code) ? code : faults.add(field, 'must be 4, 6 or 8 digits');
 }
 
 function readUnitPrice(faults: FaultList, cell: Cell<OrderColumn>): number | undefined {
@@ -32,7 +35,7 @@ function readUnitPrice(faults: FaultList, cell: Cell<OrderColumn>): number | und
   if (paise !== undefined && rupees !== undefined && paise !== rupees) {
     return faults.add('unitPrice', 'differs from unitPricePaise; give one of them');
   }
-  if (rupees !== undefined && rupees > MAX_UNIT_PRICE_PAISE) return faults.add('unitPrice', 'must be at most 1 crore rupees');
+  if ((rupees ?? 0) > MAX_UNIT_PRICE_PAISE) return faults.add('unitPrice', 'must be at most 1 crore rupees');
   return paise ?? rupees;
 }
 
@@ -74,25 +77,37 @@ function compareRows(faults: FieldFault[], first: GroupRow<OrderColumn>, row: Gr
 }
 
 /** One order from its rows in our own layout; every fault is in `faults`, and with any the answer means nothing. */
-export function ownOrder(group: RowGroup<OrderColumn>, first: GroupRow<OrderColumn>, faults: FieldFault[], known: KnownPincode): ImportedOrder {
+export function ownOrder(
+  group: RowGroup<OrderColumn>,
+  first: GroupRow<OrderColumn>,
+  faults: FieldFault[],
+  known: KnownPincode,
+): ImportedOrder {
   const list = faultList(faults);
   const { cell } = first;
+  const text = (field: OrderColumn, value: string, max: number, required = false) =>
+    readText(list, field, value, { max, required });
   const country = cell('country');
   if (country !== '' && !/^(?:in|ind|india)$/i.test(country)) list.add('country', 'must be IN');
-  const place = readPlace(list, { pincode: 'pincode', state: 'state' }, { pincode: cell('pincode'), state: cell('state') }, known);
+  const place = readPlace(
+    list,
+    { pincode: 'pincode', state: 'state' },
+    { pincode: cell('pincode'), state: cell('state') },
+    known,
+  );
   const notes = cell('notes').replace(/\r\n?/g, '\n');
   const order: ImportedOrder = {
     channel: 'file',
-    externalId: readText(list, 'externalId', group.id, { max: TEXT_LIMITS.externalId, required: true }) ?? '',
+    externalId: text('externalId', group.id, TEXT_LIMITS.externalId, true) ?? '',
     customer: compact({
-      name: readText(list, 'customerName', oneLine(cell('customerName')), { max: TEXT_LIMITS.customerName, required: true }) ?? '',
+      name: text('customerName', oneLine(cell('customerName')), TEXT_LIMITS.customerName, true) ?? '',
       phone: readPhone(list, 'customerPhone', cell('customerPhone')) ?? '',
       email: readEmail(list, 'customerEmail', cell('customerEmail')),
     }),
     shippingAddress: compact({
-      line1: readText(list, 'line1', oneLine(cell('line1'), ', '), { max: TEXT_LIMITS.addressLine, required: true }) ?? '',
-      line2: readText(list, 'line2', oneLine(cell('line2'), ', '), { max: TEXT_LIMITS.addressLine }),
-      city: readText(list, 'city', oneLine(cell('city')), { max: TEXT_LIMITS.city, required: true }) ?? '',
+      line1: text('line1', oneLine(cell('line1'), ', '), TEXT_LIMITS.addressLine, true) ?? '',
+      line2: text('line2', oneLine(cell('line2'), ', '), TEXT_LIMITS.addressLine),
+      city: text('city', oneLine(cell('city')), TEXT_LIMITS.city, true) ?? '',
       state: place?.state ?? '',
       pincode: place?.pincode ?? '',
       country: 'IN' as const,
@@ -101,8 +116,8 @@ export function ownOrder(group: RowGroup<OrderColumn>, first: GroupRow<OrderColu
     paymentMethod: readPayment(list, cell('paymentMethod')),
     parcel: readParcel(list, cell),
     tags: readTags(list, 'tags', cell('tags'), ';'),
-    notes: readText(list, 'notes', notes, { max: TEXT_LIMITS.notes }),
-    couponCode: readText(list, 'couponCode', cell('couponCode'), { max: TEXT_LIMITS.couponCode }),
+    notes: text('notes', notes, TEXT_LIMITS.notes),
+    couponCode: text('couponCode', cell('couponCode'), TEXT_LIMITS.couponCode),
   };
   for (const row of group.rows) if (row !== first) compareRows(faults, first, row);
   return compact(order);

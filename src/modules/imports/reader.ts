@@ -39,7 +39,7 @@ function decoderFor(first: Uint8Array): TextDecoder {
   return new TextDecoder('utf-8');
 }
 
-/** Text of a byte stream in pieces of at least 32 Ki characters, so that an unfinished row is not scanned once per chunk. */
+/** Text of a byte stream in pieces of at least 32 Ki characters: an unfinished row is not scanned once per chunk. */
 async function* decodePieces(source: ByteSource): AsyncGenerator<string> {
   let decoder: TextDecoder | undefined;
   let head: Uint8Array = new Uint8Array(0);
@@ -67,7 +67,10 @@ async function* decodePieces(source: ByteSource): AsyncGenerator<string> {
   yield pending.join('');
 }
 
-async function* splitPieces(source: ByteSource, opts: ReadOptions): AsyncGenerator<{ format: 'csv' | 'jsonl'; rows: RawRow[] }> {
+async function* splitPieces(
+  source: ByteSource,
+  opts: ReadOptions,
+): AsyncGenerator<{ format: 'csv' | 'jsonl'; rows: RawRow[] }> {
   const named = /\.(?:jsonl|ndjson)$/i.test(opts.fileName ?? '');
   let format: 'csv' | 'jsonl' | undefined = named ? 'jsonl' : undefined;
   let splitter = lineSplitter();

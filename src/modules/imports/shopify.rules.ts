@@ -59,15 +59,18 @@ export function skuFromName(name: string): string {
 }
 
 function readLine(faults: FaultList, cell: ShopifyCell): ImportedLine {
-  const name = readText(faults, 'Lineitem name', oneLine(cell('Lineitem name')), { max: TEXT_LIMITS.itemName, required: true }) ?? '';
+  const title = oneLine(cell('Lineitem name'));
+  const name = readText(faults, 'Lineitem name', title, { max: TEXT_LIMITS.itemName, required: true }) ?? '';
   const unitPricePaise = readRupees(faults, 'Lineitem price', cell('Lineitem price'), true) ?? 0;
   if (unitPricePaise > MAX_UNIT_PRICE_PAISE) faults.add('Lineitem price', 'must be at most 1 crore rupees');
-  const sku = readText(faults, 'Lineitem sku', oneLine(cell('Lineitem sku')).replace(/^'/, ''), { max: TEXT_LIMITS.sku }) ?? skuFromName(name);
+  const given = oneLine(cell('Lineitem sku')).replace(/^'/, '');
+  const sku = readText(faults, 'Lineitem sku', given, { max: TEXT_LIMITS.sku }) ?? skuFromName(name);
+  const whole = { min: 1, max: MAX_QUANTITY, required: true };
   if (sku === '' && name !== '') faults.add('Lineitem sku', 'is required: the name gives none');
   return {
     sku,
     name,
-    quantity: readWhole(faults, 'Lineitem quantity', cell('Lineitem quantity'), { min: 1, max: MAX_QUANTITY, required: true }) ?? 0,
+    quantity: readWhole(faults, 'Lineitem quantity', cell('Lineitem quantity'), whole) ?? 0,
     unitPricePaise,
   };
 }
@@ -106,7 +109,7 @@ function readShipping(faults: FaultList, cell: ShopifyCell, known: KnownPincode)
   });
 }
 
-/** The billing address when it is a complete Indian one and another than the shipping address; it never refuses an order. */
+/** The billing address when it is a complete Indian one and not the shipping address; it never refuses an order. */
 function billingOf(cell: ShopifyCell, shipping: ImportedAddress): ImportedAddress | undefined {
   const { line1, line2 } = streetOf(cell, 'Billing');
   const pincode = parsePincode(cell('Billing Zip'));
@@ -114,8 +117,8 @@ function billingOf(cell: ShopifyCell, shipping: ImportedAddress): ImportedAddres
   const state = stateName(cell('Billing Province')) ?? stateName(cell('Billing Province Name'));
   if (line1 === '' || city === '' || pincode === undefined || state === undefined) return undefined;
   if (!isIndia(cell('Billing Country'))) return undefined;
-  if ([line1, line2].some((text) => text.length > TEXT_LIMITS.addressLine) || city.length > TEXT_LIMITS.city) return undefined;
-  const billing = compact({ line1, line2: line2 === '' ? undefined : line2, city, state, pincode, country: 'IN' as const });
+  if (Math.max(line1.length, line2.length) > TEXT_LIMITS.addressLine || city.length > TEXT_LIMITS.city) return undefined;
+  const billing = compact({ line1, line2: line2 || undefined, city, state, pincode, country: 'IN' as const });
   const keys = ['line1', 'line2', 'city', 'state', 'pincode'] as const;
   return keys.every((key) => billing[key] === shipping[key]) ? undefined : billing;
 }
@@ -125,7 +128,12 @@ function billingOf(cell: ShopifyCell, shipping: ImportedAddress): ImportedAddres
  * discounts, and Total = Subtotal + Shipping; `Discount Amount` is what the whole order got off, to which some exports add
  * `Lineitem discount`. A file whose figures do not add up is refused rather than believed in part.
  */
-function readTotals(faults: FaultList, cell: ShopifyCell, group: RowGroup<ShopifyColumn>, lines: ImportedLine[]) {
+function readTotals(
+  faults: FaultList,
+  cell: ShopifyCell,
+  group: RowGroup<ShopifyColumn>,
+  lines: ImportedLine[],
+): { discountPaise: number; shippingPaise: number; totalPaise: number } {
   const before = faults.all.length;
   const currency = cell('Currency').toUpperCase();
   if (currency !== 'INR') faults.add('Currency', 'must be INR');
@@ -163,7 +171,8 @@ function readMoment(faults: FaultList, field: string, text: string): Date | unde
 }
 
 function readCustomer(faults: FaultList, cell: ShopifyCell): ImportedOrder['customer'] {
-  const phoneField = (['Shipping Phone', 'Billing Phone', 'Phone'] as const).find((field) => cell(field) !== '') ?? 'Shipping Phone';
+  const phones = ['Shipping Phone', 'Billing Phone', 'Phone'] as const;
+  const phoneField = phones.find((field) => cell(field) !== '') ?? 'Shipping Phone';
   const name = oneLine(cell('Shipping Name') || cell('Billing Name'));
   return compact({
     name: readText(faults, 'Shipping Name', name, { max: TEXT_LIMITS.customerName, required: true }) ?? '',
@@ -173,7 +182,12 @@ function readCustomer(faults: FaultList, cell: ShopifyCell): ImportedOrder['cust
 }
 
 /** One order from its rows in a Shopify export; every fault is in `faults`, and with any the answer means nothing. */
-export function shopifyOrder(group: RowGroup<ShopifyColumn>, first: GroupRow<ShopifyColumn>, faults: FieldFault[], known: KnownPincode): ImportedOrder {
+export function shopifyOrder(
+  group: RowGroup<ShopifyColumn>,
+  first: GroupRow<ShopifyColumn>,
+  faults: FieldFault[],
+  known: KnownPincode,
+): ImportedOrder {
   const list = faultList(faults);
   const { cell } = first;
   const paymentMethod = readPayment(list, cell);

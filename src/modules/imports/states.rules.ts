@@ -1,4 +1,4 @@
-/** States and union territories: the name we store, then codes (ISO 3166-2:IN, Shopify's, older ones) and other spellings. */
+/** States and union territories: the name we store, codes (ISO 3166-2:IN, Shopify's, older ones), other spellings. */
 const STATES: readonly (readonly [name: string, codes: string, spellings?: string])[] = [
   ['Andaman and Nicobar Islands', 'AN', 'Andaman and Nicobar'],
   ['Andhra Pradesh', 'AP AD'],
@@ -52,7 +52,7 @@ const BY_KEY: ReadonlyMap<string, string> = new Map(
   ),
 );
 
-/** The state's name for a name or code in any usual spelling ("MH", "IN-MH", "TAMIL NADU", "Jammu & Kashmir"), or undefined. */
+/** The state's name for a name or code in any usual spelling ("MH", "IN-MH", "Jammu & Kashmir"), or undefined. */
 export function stateName(text: string): string | undefined {
   return BY_KEY.get(stateKey(text));
 }

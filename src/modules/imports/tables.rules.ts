@@ -1,6 +1,15 @@
 import { PINCODE_LAYOUT, PRODUCT_LAYOUT, SERVICEABILITY_LAYOUT, bindColumns } from './columns.rules.ts';
 import type { Cell, Layout, PincodeColumn, ProductColumn, ServiceabilityColumn } from './columns.rules.ts';
-import { TEXT_LIMITS, faultList, oneLine, parsePincode, readFlag, readRupees, readText, readWhole } from './fields.rules.ts';
+import {
+  TEXT_LIMITS,
+  faultList,
+  oneLine,
+  parsePincode,
+  readFlag,
+  readRupees,
+  readText,
+  readWhole,
+} from './fields.rules.ts';
 import type { FaultList } from './fields.rules.ts';
 import { idsSeen } from './grouping.rules.ts';
 import type { RowFault } from './grouping.rules.ts';
@@ -123,8 +132,11 @@ async function* readTable<C extends string, T>(
   }
 }
 
-/** Products of a file, one a row; a SKU that comes again is a fault of the later row. File-level refusals as in readOrders. */
-export function readProducts(source: ByteSource, opts: ReadOptions = {}): AsyncGenerator<ParsedRow<ImportedProduct> | RowFault> {
+/** Products, one a row; a SKU that comes again is a fault of the later row. File-level refusals as in readOrders. */
+export function readProducts(
+  source: ByteSource,
+  opts: ReadOptions = {},
+): AsyncGenerator<ParsedRow<ImportedProduct> | RowFault> {
   return readTable(source, opts, { layout: PRODUCT_LAYOUT, key: 'sku', read: readProduct });
 }
 
@@ -137,6 +149,9 @@ export function readServiceabilityRows(
 }
 
 /** Pincodes with state and districts, one a row; an empty state is kept as unknown. */
-export function readPincodes(source: ByteSource, opts: ReadOptions = {}): AsyncGenerator<ParsedRow<ImportedPincode> | RowFault> {
+export function readPincodes(
+  source: ByteSource,
+  opts: ReadOptions = {},
+): AsyncGenerator<ParsedRow<ImportedPincode> | RowFault> {
   return readTable(source, opts, { layout: PINCODE_LAYOUT, key: 'pincode', read: readPincodeRow });
 }

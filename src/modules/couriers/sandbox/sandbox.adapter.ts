@@ -106,7 +106,7 @@ function verifyWebhook(secret: WebhookSecret, webhook: InboundWebhook): boolean 
   return timingSafeEqual(digest(given), digest(secret.token));
 }
 
-/** Body: `events: [{awb, code, occurredAt, group?, reason?, location?}]`, `weights: [{awb, reference, grams, occurredAt}]`. */
+/** Reads `events` {awb, code, occurredAt, group?, reason?, location?}, `weights` {awb, reference, grams, occurredAt}. */
 function parseWebhook(webhook: InboundWebhook): ParsedWebhook {
   const body = readJson(webhook.rawBody);
   const events = listOf(body, 'events');

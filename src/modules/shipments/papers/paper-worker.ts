@@ -15,7 +15,13 @@ const IDLE_MS = 30_000;
 const START_MS = 10_000;
 const JOB_MS = 120_000;
 const MEMORY_MB = 256;
-const THREAD_FILE = new URL(`./paper-thread${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);
+const FROM_SOURCE = import.meta.url.endsWith('.ts');
+const THREAD_FILE = new URL(`./paper-thread${FROM_SOURCE ? '.ts' : '.js'}`, import.meta.url);
+/** Node 20 gives a worker none of tsx's hooks, so from source (in tests) the worker has to set them up itself. */
+const SOURCE_THREAD = `import('tsx/esm/api').then(({ register }) => {
+  register();
+  return import(${JSON.stringify(THREAD_FILE.href)});
+})`;
 
 const idle: Seat[] = [];
 const busy = new Set<Promise<unknown>>();
@@ -69,7 +75,10 @@ async function runJob<K extends PaperKind>(kind: K, views: PaperViews[K]): Promi
 
 /** A worker that said it is ready; undefined when it could not start, which the caller makes up for. */
 async function startSeat(): Promise<Seat | undefined> {
-  const worker = new Worker(THREAD_FILE, { resourceLimits: { maxOldGenerationSizeMb: MEMORY_MB } });
+  const resourceLimits = { maxOldGenerationSizeMb: MEMORY_MB };
+  const worker = FROM_SOURCE
+    ? new Worker(SOURCE_THREAD, { resourceLimits, eval: true })
+    : new Worker(THREAD_FILE, { resourceLimits });
   const seat: Seat = { worker };
   // Without a listener of its own a worker's error would end the whole process.
   worker.on('error', () => undefined).on('exit', () => forget(seat));
