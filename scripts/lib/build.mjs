@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto';
-import { cpSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { giveUp, run, say } from './run.mjs';
 
 const SOURCES = ['src', 'scripts'];
+/** Linked into dist/, so that a path relative to a source file also holds for the compiled one. */
+const LINKED = ['data', 'docs', 'package.json'];
 const SETTINGS = ['tsconfig.json', 'tsconfig.build.json'];
 
 /** @param {string} root */
@@ -32,6 +34,7 @@ export async function build(root, join_) {
   const code = await run(process.execPath, [...args, '--tsBuildInfoFile', 'null'], { cwd: root, onStart: join_ });
   if (code !== 0) giveUp('The build failed; see the compiler\'s messages above.');
   for (const path of filesOf(root).filter(isAsset)) cpSync(join(root, path), join(made, path), { recursive: true });
+  for (const name of LINKED) symlinkSync(join('..', name), join(made, name));
   writeFileSync(join(made, '.build-stamp'), hash);
   if (existsSync(join(root, 'dist'))) renameSync(join(root, 'dist'), old);
   renameSync(made, join(root, 'dist'));

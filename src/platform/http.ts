@@ -20,24 +20,22 @@ export interface HttpDeps {
   facts(ctx: KoaContext): ConnectionFacts;
   /** Told who is asking, for the log fields of this request. */
   onIdentity(ctx: KoaContext, identity: Identity): void;
-  /** True in development and tests: an answer that breaks its declared schema is then an error. */
+  /** True in tests: an answer that breaks its declared schema is then an error. */
   checkAnswers: boolean;
 }
 
 type AnyInput = Input<Record<string, unknown>, Record<string, unknown>, Record<string, unknown>>;
 
-/** Serves one declared route. Refusals come in the order 401, 403, (429), 400, 428, then what the handler decides. */
+/** Serves one declared route. Refusals come in the order 429, 401, 403, 400, 428, then what the handler decides. */
 export function serve(route: AnyRoute, deps: HttpDeps): (ctx: KoaContext) => Promise<void> {
   return async (koa) => {
     const facts = deps.facts(koa);
-    const identity = route.permission === 'public' ? undefined : await identify(koa.get('authorization'), deps.authenticator);
+    const { identity, refusal } = await whoAsks(route, koa, deps);
     if (identity) deps.onIdentity(koa, identity);
-    try {
-      authorize(route, identity);
-    } finally {
-      const limited = deps.limit(koa, route, identity, facts);
-      if (limited) await limited;
-    }
+    const limited = deps.limit(koa, route, identity, facts);
+    if (limited) await limited;
+    if (refusal) throw refusal;
+    authorize(route, identity);
     const requestId = String(koa.state['requestId']);
     const signal = koa.state['signal'] as AbortSignal | undefined;
     const base = identity ? requestCtx(identity.actor, identity.companyId, requestId, signal) : beforeSignIn(requestId, signal);
@@ -49,6 +47,18 @@ export function serve(route: AnyRoute, deps: HttpDeps): (ctx: KoaContext) => Pro
     const result = await call(route, base, input);
     send(koa, route, result, deps.checkAnswers);
   };
+}
+
+/** A bad credential is told after the limits, so that guessing tokens is limited too. */
+async function whoAsks(route: AnyRoute, koa: KoaContext, deps: HttpDeps): Promise<{ identity?: Identity; refusal?: AppError }> {
+  if (route.permission === 'public') return {};
+  try {
+    const identity = await identify(koa.get('authorization'), deps.authenticator);
+    return identity ? { identity } : {};
+  } catch (error) {
+    if (error instanceof AppError && error.kind === 'unauthenticated') return { refusal: error };
+    throw error;
+  }
 }
 
 async function call(route: AnyRoute, ctx: OutsideTx, input: AnyInput): Promise<unknown> {

@@ -271,7 +271,7 @@ describe('imports: reading files', () => {
     const expected = await readAll(bytes(file));
     assert.equal(expected.orders.length, 2);
     const utf16 = Buffer.from(`\ufeff${file}`, 'utf16le');
-    assert.deepEqual(await readAll(bytes(utf16, 7)), expected);
+    assert.deepEqual(await readAll(bytes(utf16, 1)), expected);
     assert.deepEqual(await readAll(bytes(Buffer.from(utf16).swap16(), 7)), expected);
     assert.deepEqual(await readAll(bytes(`\ufeff${file}`, 1)), expected);
     assert.deepEqual(await readAll(bytes(file.replaceAll('\n', '\r'))), expected);
@@ -340,7 +340,8 @@ describe('imports: reading files', () => {
       const crlf = text.replaceAll(/\r?\n/g, '\r\n');
       assert.deepEqual(rowsOf(crlf, 1), rowsOf(crlf, crlf.length));
     }
-    assert.deepEqual(rowsOf(overlong, 30_000), rowsOf(overlong, overlong.length));
+    const marks = (size: number) => rowsOf(overlong, size).map(({ line, cells, fault }) => [line, cells[0], fault]);
+    assert.deepEqual(marks(30_000), marks(overlong.length));
     assert.equal(rowsOf(overlong, 30_000).find(({ cells }) => cells[0] === '3')?.line, 10_004);
   });
 
@@ -530,36 +531,59 @@ describe('imports: orders in our own columns', () => {
 
   it('what is written as CSV comes back the same', async () => {
     const text = (max: number) =>
-      fc.string({ unit: 'grapheme', minLength: 1, maxLength: max }).map((s) => oneLine(s.replace(/[\p{C}\ufffd]/gu, ''))).filter((s) => s !== '' && !s.startsWith('"') && s.length <= 200);
-    const line = fc.record({ sku: text(20), name: text(30), quantity: fc.integer({ min: 1, max: 10_000 }), unitPricePaise: fc.integer({ min: 0, max: 1_000_000_000 }) });
+      fc
+        .string({ unit: 'grapheme', minLength: 1, maxLength: max })
+        .map((s) => oneLine(s.replace(/[\p{C}\ufffd]/gu, '')))
+        .filter((s) => s !== '' && s.length <= 64);
+    const line = fc.record({
+      sku: text(20),
+      name: text(30),
+      quantity: fc.integer({ min: 1, max: 10_000 }),
+      unitPricePaise: fc.integer({ min: 0, max: 1_000_000_000 }),
+    });
+    const phone = fc.integer({ min: 0, max: 999_999_999 }).map((n) => `+919${String(n).padStart(9, '0')}`);
     const order = fc.record({
-      customer: fc.record({ name: text(40), phone: fc.integer({ min: 0, max: 999_999_999 }).map((n) => `+919${String(n).padStart(9, '0')}`) }),
+      customer: fc.record({ name: text(40), phone }),
       line1: text(60),
       city: text(30),
       notes: fc.constantFrom('', 'Leave with security\nGate 2', 'say "namaste"; then, call', '=SUM(A1)'),
       paymentMethod: fc.constantFrom('cod' as const, 'prepaid' as const),
       lines: fc.array(line, { minLength: 1, maxLength: 4 }),
     });
+    const head = [
+      'externalId', 'customerName', 'customerPhone', 'line1', 'city', 'pincode', 'paymentMethod', 'notes', 'sku', 'itemName',
+      'quantity', 'unitPricePaise',
+    ];
+    const file = (given: readonly Given[]) =>
+      given.flatMap(({ customer, line1, city, paymentMethod, notes, lines }, i) =>
+        lines.map((l) => [
+          `R-${i}`, customer.name, customer.phone, line1, city, '411001', paymentMethod, notes, l.sku, l.name,
+          String(l.quantity), String(l.unitPricePaise),
+        ]),
+      );
+    type Given = typeof order extends fc.Arbitrary<infer T> ? T : never;
+    const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
     await fc.assert(
-      fc.asyncProperty(fc.array(order, { minLength: 1, maxLength: 5 }), fc.constantFrom('\n', '\r\n'), fc.integer({ min: 1, max: 400 }), async (given, end, size) => {
-        const head = ['externalId', 'customerName', 'customerPhone', 'line1', 'city', 'pincode', 'paymentMethod', 'notes', 'sku', 'itemName', 'quantity', 'unitPricePaise'];
-        const rows = given.flatMap((o, i) =>
-          o.lines.map((l) => [`R-${i}`, o.customer.name, o.customer.phone, o.line1, o.city, '411001', o.paymentMethod, o.notes, l.sku, l.name, String(l.quantity), String(l.unitPricePaise)]),
-        );
-        const { orders, faults } = await readAll(bytes(csv([head, ...rows], end), size));
-        assert.deepEqual(faults, []);
-        const expected = given.map((o, i) => ({
-          channel: 'file',
-          externalId: `R-${i}`,
-          customer: o.customer,
-          shippingAddress: { line1: o.line1, city: o.city, state: 'Maharashtra', pincode: '411001', country: 'IN' },
-          lines: o.lines,
-          paymentMethod: o.paymentMethod,
-          tags: [],
-          ...(o.notes !== '' && { notes: o.notes }),
-        }));
-        assert.deepEqual(orders.map((one) => ({ ...one.order, customer: { ...one.order.customer } })), expected.map((o) => ({ ...o, customer: { ...o.customer }, lines: o.lines.map((l) => ({ ...l })) })));
-      }),
+      fc.asyncProperty(
+        fc.array(order, { minLength: 1, maxLength: 5 }),
+        fc.constantFrom('\n', '\r\n'),
+        fc.integer({ min: 1, max: 400 }),
+        async (given, end, size) => {
+          const { orders, faults } = await readAll(bytes(csv([head, ...file(given)], end), size));
+          assert.deepEqual(faults, []);
+          const expected = given.map((o, i) => ({
+            channel: 'file',
+            externalId: `R-${i}`,
+            customer: o.customer,
+            shippingAddress: { line1: o.line1, city: o.city, state: 'Maharashtra', pincode: '411001', country: 'IN' },
+            lines: o.lines,
+            paymentMethod: o.paymentMethod,
+            tags: [],
+            ...(o.notes !== '' && { notes: o.notes }),
+          }));
+          assert.deepEqual(plain(orders.map((one) => one.order)), plain(expected));
+        },
+      ),
       { numRuns: 60 },
     );
   });

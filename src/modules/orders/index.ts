@@ -1,0 +1,18 @@
+import type { Module } from '../../platform/module.ts';
+import { orderChecks } from './order.checks.ts';
+import { orderJobs } from './order.jobs.ts';
+import { orderRoutes } from './order.routes.ts';
+import { openOrderLane } from './order.service.ts';
+
+export type { Address, Customer, Order, OrderLine, OrderShipment, OrderStatus, Parcel, PaymentMethod, Totals } from './order.model.ts';
+export { defaultParcel, placeBatch, type Placement } from './order.place.ts';
+export { maskEmail, maskPhone, normalizeOrder, type ImportedFacts, type OrderInput, type OrderRequest } from './order.rules.ts';
+export { getOrder, getOrders, markOrderPaid, placeOrder, updateOrders, type OrderUpdate } from './order.service.ts';
+
+export const ordersModule: Module = {
+  name: 'orders',
+  routes: orderRoutes,
+  jobs: orderJobs,
+  checks: orderChecks,
+  start: () => Promise.resolve(openOrderLane()),
+};

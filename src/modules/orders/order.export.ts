@@ -1,0 +1,31 @@
+import { Readable } from 'node:stream';
+import type { Ctx } from '../../platform/context.ts';
+import { csvRow } from '../../platform/csv.ts';
+import { maskEmail, maskPhone } from './order.rules.ts';
+import { listOrders, type OrderSearch } from './order.service.ts';
+
+const HEADER = ['id', 'orderNumber', 'status', 'channel', 'externalId', 'customerName', 'customerPhone', 'customerEmail', 'city', 'state', 'pincode', 'paymentMethod', 'lines', 'subtotalPaise', 'discountPaise', 'shippingPaise', 'taxPaise', 'totalPaise', 'placedAt', 'createdAt'];
+
+/** The orders of a search as CSV, a page at a time, so that any number fits in memory. Phone and e-mail masked. */
+export function exportOrdersCsv(ctx: Ctx, search: Omit<OrderSearch, 'limit' | 'cursor'>): Readable {
+  return Readable.from(rows(ctx, search));
+}
+
+async function* rows(ctx: Ctx, search: Omit<OrderSearch, 'limit' | 'cursor'>): AsyncGenerator<string> {
+  yield csvRow(HEADER);
+  let cursor: string | undefined;
+  do {
+    const page = await listOrders(ctx, { ...search, limit: 1000, cursor });
+    for (const o of page.data) {
+      const { totals } = o;
+      yield csvRow([
+        ...[o._id, o.orderNumber, o.status, o.channel, o.externalId, o.customer.name, maskPhone(o.customer.phone)],
+        o.customer.email === undefined ? '' : maskEmail(o.customer.email),
+        ...[o.shippingAddress.city, o.shippingAddress.state, o.shippingAddress.pincode, o.paymentMethod, o.lines.length],
+        ...[totals.subtotalPaise, totals.discountPaise, totals.shippingPaise, totals.taxPaise, totals.totalPaise],
+        ...[o.placedAt.toISOString(), o.createdAt.toISOString()],
+      ]);
+    }
+    cursor = page.nextCursor ?? undefined;
+  } while (cursor !== undefined);
+}
