@@ -81,6 +81,7 @@ const SETTINGS = {
 
   mongodbUri: secret('url', { required: true }),
   mongodBinary: optional(),
+  dakiyaCacheDir: optional(),
   mongoPoolSize: whole(50, 10_000),
   slowQueryMs: whole(1_000),
   transactionDeadlineMs: whole(5_000),

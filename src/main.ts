@@ -16,7 +16,11 @@ async function main(): Promise<void> {
   shutdown.followSignals(process);
   catchTheUncaught(log, (reason) => void shutdown.begin(reason, 1));
   const database = await openServer(config);
-  const service = await startService({ config, log, mongodbUri: database.uri, listen: config.role !== 'worker', background: true, isEnding: shutdown.isEnding });
+  const starting = startService({ config, log, mongodbUri: database.uri, listen: config.role !== 'worker', background: true, isEnding: shutdown.isEnding });
+  const service = await starting.catch(async (error: unknown) => {
+    await database.embedded?.stop();
+    throw error;
+  });
   shutdown.on('stopAccepting', 'listener', service.stopAccepting);
   shutdown.on('stopJobs', 'background work', service.stopBackground);
   shutdown.on('closeConnections', 'database', async () => {
@@ -33,7 +37,7 @@ async function main(): Promise<void> {
 /** The database of this process: the one of MONGODB_URI, or the embedded one under DATA_DIR. */
 async function openServer(config: Config): Promise<{ uri: string; embedded?: Embedded }> {
   if (config.mongodbUri !== undefined) return { uri: config.mongodbUri };
-  const embedded = await startEmbedded({ dataDir: config.dataDir });
+  const embedded = await startEmbedded({ dataDir: config.dataDir, binary: config.mongodBinary, cacheDir: config.dakiyaCacheDir });
   return { uri: embedded.uri, embedded };
 }
 

@@ -34,6 +34,8 @@ interface Step {
  */
 export function makeShutdown(deps: {
   graceMs: number;
+  /** Signals this soon after the first are the same wish; default 500 ms. */
+  sameWishMs?: number;
   exit: (code: number) => void;
   log: {
     info(event: string, fields?: Record<string, unknown>): void;
@@ -85,8 +87,15 @@ export function makeShutdown(deps: {
     begin,
     isEnding: () => ending !== undefined,
     followSignals(source) {
-      const onTerm = (): void => void begin('SIGTERM');
-      const onInt = (): void => void begin('SIGINT');
+      let firstMs = -Infinity;
+      // Ctrl-C under npm arrives twice, from the terminal and from npm: that is one wish, not a second one.
+      const heed = (signal: string): void => {
+        if (ending && monotonicMs() - firstMs < (deps.sameWishMs ?? 500)) return;
+        if (!ending) firstMs = monotonicMs();
+        void begin(signal);
+      };
+      const onTerm = (): void => heed('SIGTERM');
+      const onInt = (): void => heed('SIGINT');
       source.on('SIGTERM', onTerm);
       source.on('SIGINT', onInt);
       return () => {

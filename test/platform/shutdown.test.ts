@@ -8,11 +8,11 @@ interface Seen {
   shutdown: Shutdown;
 }
 
-function make(graceMs = 60_000): Seen {
+function make(graceMs = 60_000, sameWishMs = 0): Seen {
   const exits: number[] = [];
   const events: string[] = [];
   const note = (event: string, fields?: Record<string, unknown>): void => void events.push(`${event} ${String(fields?.['how'] ?? fields?.['step'] ?? '')}`.trim());
-  const shutdown = makeShutdown({ graceMs, exit: (code) => void exits.push(code), log: { info: note, error: note } });
+  const shutdown = makeShutdown({ graceMs, sameWishMs, exit: (code) => void exits.push(code), log: { info: note, error: note } });
   return { exits, events, shutdown };
 }
 
@@ -94,6 +94,18 @@ describe('shutdown', () => {
     assert.equal(events.at(-1), 'shutdown.ended forced');
     unfollow();
     assert.equal(source.listenerCount('SIGTERM') + source.listenerCount('SIGINT'), 0);
+  });
+
+  it('takes two signals at once for one: Ctrl-C under npm arrives twice', async () => {
+    const { shutdown, exits } = make(60_000, 60_000);
+    const source = new EventEmitter();
+    const unfollow = shutdown.followSignals(source);
+    shutdown.on('finishRequests', 'hangs', forever);
+    source.emit('SIGINT');
+    source.emit('SIGINT');
+    await turn();
+    assert.deepEqual(exits, []);
+    unfollow();
   });
 
   it('keeps the exit code of a fault that began it', async () => {

@@ -70,7 +70,7 @@ function readVariants(given: readonly Variant[], ownSku: string, faults: Faults)
 /** The product with its look-up fields made anew. */
 export function withLookup(product: Omit<Product, 'skus' | 'words'>): Product {
   const variants = product.variants ?? [];
-  const words = new Set([product, ...variants].flatMap(({ sku, name }) => [sku.toLowerCase(), ...searchWords(`${name} ${sku}`)]));
+  const words = new Set([product, ...variants].flatMap(({ sku, name }) => searchWords(`${name} ${sku}`)));
   return { ...product, skus: [...new Set([product.sku, ...variants.map((v) => v.sku)])], words: [...words].slice(0, MAX_WORDS) };
 }
 

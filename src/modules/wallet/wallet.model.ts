@@ -107,6 +107,7 @@ export const ledgerEntries = defineCollection<LedgerEntry>({
     { keys: { companyId: 1, key: 1 }, unique: true, partial: { key: { $exists: true } }, name: 'once' },
     { keys: { companyId: 1, kind: 1, createdAt: -1, _id: -1 } },
     { keys: { companyId: 1, awb: 1, createdAt: -1, _id: -1 }, partial: { awb: { $exists: true } } },
+    { keys: { paymentId: 1 }, partial: { paymentId: { $exists: true } } },
   ],
   bounds: { legs: 4, lines: 20 },
   // The entries are themselves the record of who moved which money and why.

@@ -1,0 +1,67 @@
+import Joi from 'joi';
+import { mapPage } from '../../platform/pagination.ts';
+import { field, pageOf, pageQueryKeys, route, shape } from '../../platform/route.ts';
+import type { AuditRow } from './audit.model.ts';
+import { companyAudit, staffAudit, type AuditQuery } from './audit.service.ts';
+
+interface AuditView {
+  id: string;
+  at: string;
+  companyId: string;
+  collection: string;
+  rowId: string;
+  action: string;
+  fields: string[];
+  actor: { kind: string; id: string };
+  requestId: string;
+}
+
+function auditView(row: AuditRow): AuditView {
+  const { _id, at, companyId, collection, rowId, action, fields, actorKind, actorId, requestId } = row;
+  return { id: _id, at: at.toISOString(), companyId, collection, rowId, action, fields, actor: { kind: actorKind, id: actorId }, requestId };
+}
+
+const auditShape = shape<AuditView>({
+  id: field.id().required(),
+  at: field.isoTime().required(),
+  companyId: field.id().required(),
+  collection: Joi.string().required(),
+  rowId: Joi.string().required(),
+  action: Joi.string().required(),
+  fields: Joi.array().items(Joi.string()).required(),
+  actor: Joi.object({ kind: Joi.string().required(), id: Joi.string().required() }).required(),
+  requestId: Joi.string().required(),
+});
+
+const filters = {
+  ...pageQueryKeys,
+  collection: Joi.string().max(60),
+  rowId: Joi.string().max(100),
+  actorId: Joi.string().max(100),
+  action: Joi.string().valid('insert', 'update', 'delete'),
+  from: field.queryTime(),
+  to: field.queryTime(),
+};
+
+export const auditRoutes = [
+  route({
+    method: 'get',
+    path: '/v1/audit-log',
+    summary: 'Who changed what in the company, newest first; names of fields, never their values',
+    permission: 'audit:read',
+    query: Joi.object<AuditQuery>(filters),
+    response: pageOf(auditShape),
+    handle: (ctx, { query }) => companyAudit(ctx, query),
+    view: (page) => mapPage(page, auditView),
+  }),
+  route({
+    method: 'get',
+    path: '/v1/admin/audit-log',
+    summary: 'Who changed what in any company, newest first',
+    permission: 'admin:audit',
+    query: Joi.object<AuditQuery & { companyId?: string }>({ ...filters, companyId: field.id() }),
+    response: pageOf(auditShape),
+    handle: (_ctx, { query }) => staffAudit(query),
+    view: (page) => mapPage(page, auditView),
+  }),
+];

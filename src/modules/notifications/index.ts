@@ -1,0 +1,15 @@
+import type { Module } from '../../platform/module.ts';
+import { mailChecks } from './mail.checks.ts';
+import { sendMail } from './mail.jobs.ts';
+import { mailDevRoutes } from './mail.routes.ts';
+import { closeTransport } from './mail.service.ts';
+
+export { queueMail, type OutgoingMail } from './mail.service.ts';
+
+export const notificationsModule: Module = {
+  name: 'notifications',
+  devRoutes: mailDevRoutes,
+  jobs: [sendMail],
+  checks: mailChecks,
+  start: () => Promise.resolve(() => Promise.resolve(closeTransport())),
+};
