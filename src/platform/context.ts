@@ -18,7 +18,8 @@ export interface Actor {
 /** The answer of an idempotent request: made from the command's result, stored in the command's own transaction. */
 export interface AnswerRecorder {
   readonly key: string;
-  readonly requestHash: string;
+  /** Of the body; a route that reads its own stream sets it when the stream has been read (`replayOnceHashed`). */
+  requestHash: string;
   /** Renders the row that replays this result; must be pure, it runs once per attempt. */
   render(result: unknown): StoredAnswer;
 }

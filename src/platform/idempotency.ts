@@ -1,7 +1,7 @@
 import { gathered } from './batch.ts';
 import { nowMs } from './clock.ts';
-import type { StoredAnswer } from './context.ts';
-import { answerRow, type AnswerRow } from './db/answers.ts';
+import type { AnswerRecorder, StoredAnswer } from './context.ts';
+import { AlreadyAnswered, answerRow, type AnswerRow } from './db/answers.ts';
 import { machineRows } from './db/machine-rows.ts';
 import { AppError, conflict, invalidFields } from './errors.ts';
 
@@ -38,6 +38,16 @@ export async function storedAnswer(key: string, requestHash: string): Promise<St
     throw conflict('idempotency_key_reused', 'This Idempotency-Key was used with another request; send a new key');
   }
   return row;
+}
+
+/**
+ * For routes that read the body themselves: sets the request's hash now that it is known, and leaves with the earlier
+ * answer when the key has one (409 `idempotency_key_reused` when that was for another body). Nothing without a key.
+ */
+export async function replayOnceHashed(answer: AnswerRecorder | undefined, requestHash: string): Promise<void> {
+  if (!answer) return;
+  answer.requestHash = requestHash;
+  if (await storedAnswer(answer.key, requestHash)) throw new AlreadyAnswered();
 }
 
 /**

@@ -86,7 +86,6 @@ async function commit(accepted: readonly Placed[]): Promise<void> {
     const moves = accepted.flatMap(({ ctx: asker, plan }) => {
       const tx = ctx.for(asker);
       tx.answerWith(plan);
-      tx.emit({ type: 'stock.changed', key: plan.id, payload: { kind: plan.kind, id: plan.id } });
       return plan.moves.map((move) => ({ ...move, tx, reference: { type: plan.kind, id: plan.id } }));
     });
     await moveStock(ctx, moves);

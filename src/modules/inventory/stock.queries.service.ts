@@ -2,6 +2,7 @@ import type { Ctx } from '../../platform/context.ts';
 import type { Filter, Row } from '../../platform/db/collection.ts';
 import type { Page, PageRequest } from '../../platform/pagination.ts';
 import { movements, stock, type Movement, type MovementKind, type Stock } from './stock.model.ts';
+import { STOCK_ROW_FIELDS, type StockRow } from './stock.service.ts';
 
 /** Which stock rows. */
 export interface StockQuery extends PageRequest {
@@ -42,4 +43,9 @@ export async function listMovements(ctx: Ctx, query: MovementQuery): Promise<Pag
     ...(referenceId === undefined ? {} : { 'reference.id': referenceId }),
   };
   return movements.list(ctx, filter, query);
+}
+
+/** Every stock row that something is reserved of; for checks, over the companies of the ctx. */
+export async function reservedByStock(ctx: Ctx): Promise<StockRow[]> {
+  return stock.find(ctx, { reserved: { $gt: 0 } }, { fields: STOCK_ROW_FIELDS });
 }

@@ -19,7 +19,7 @@ export interface StockMove {
 /** What a caller needs of a stock row to decide. */
 export type StockRow = Pick<Row<Stock>, '_id' | 'companyId' | 'sku' | 'locationId' | 'onHand' | 'reserved' | 'available'>;
 
-const STOCK_ROW_FIELDS = ['companyId', 'sku', 'locationId', 'onHand', 'reserved', 'available'] as const;
+export const STOCK_ROW_FIELDS = ['companyId', 'sku', 'locationId', 'onHand', 'reserved', 'available'] as const;
 
 /** The stock rows of the wanted SKUs, of all companies in one read; ctx from `acrossCompanies` for other companies. */
 export async function readStock(ctx: Ctx, wanted: readonly { companyId: string; skus: readonly string[] }[]): Promise<StockRow[]> {

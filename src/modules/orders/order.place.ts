@@ -39,15 +39,25 @@ interface Shelf extends CompanyShelf {
   existing: Map<string, string>;
 }
 
+/** A placement that the rules refused, by its place in the batch. */
+export interface RefusedPlacement {
+  index: number;
+  error: AppError;
+}
+
+/** What joins the transaction of a batch: it is told what is stored there and what was refused before. */
+export type Alongside = (tx: Tx, placed: readonly (Order & { _id: string })[], refused: readonly RefusedPlacement[]) => Promise<void>;
+
 /**
  * Places a batch: reads everything for all of it, decides each request in turn, and commits what was accepted in one
  * transaction whose guards hold in the database. Each request gets its own outcome; throws BatchConflict when a guard
  * met a changed row, so that the caller reads again. `alongside` writes into the same transaction (imports).
  */
-export async function placeBatch(placements: readonly Placement[], alongside?: (tx: Tx, placed: readonly (Order & { _id: string })[]) => Promise<void>): Promise<Outcome<Row<Order>>[]> {
+export async function placeBatch(placements: readonly Placement[], alongside?: Alongside): Promise<Outcome<Row<Order>>[]> {
   const shelves = await readShelves(placements);
   const outcomes: (Outcome<Row<Order>> | undefined)[] = placements.map(() => undefined);
   const decided: { index: number; item: Decided }[] = [];
+  const refused: RefusedPlacement[] = [];
   placements.forEach((placement, index) => {
     const shelf = shelves.get(placement.ctx.companyId);
     if (!shelf) throw new Error('Every company of a batch has a shelf');
@@ -56,12 +66,13 @@ export async function placeBatch(placements: readonly Placement[], alongside?: (
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
       outcomes[index] = { ok: false, error };
+      refused.push({ index, error });
     }
   });
   if (decided.length > 0 || alongside) {
     const items = decided.map((d) => d.item);
     await number(items);
-    const rows = await commit(items, alongside);
+    const rows = await commit(items, alongside && ((tx, placed) => alongside(tx, placed, refused)));
     decided.forEach(({ index }, i) => {
       const row = rows[i];
       if (row) outcomes[index] = { ok: true, value: row };

@@ -3,8 +3,8 @@ import { walletChecks } from './wallet.checks.ts';
 import { walletRoutes } from './wallet.routes.ts';
 
 export type { EntryLine } from './wallet.model.ts';
-export { canHold, csvLine, insufficientBalance, type WalletBalance } from './wallet.rules.ts';
-export { eachTopup, ownWallet, readWallets } from './wallet.service.ts';
+export { canHold, insufficientBalance, type WalletBalance } from './wallet.rules.ts';
+export { againOnConflict, eachTopup, ownWallet, readWallets } from './wallet.service.ts';
 export {
   chargeHolds,
   chargeRto,

@@ -124,16 +124,3 @@ export function assertRange(range: { from?: Date | undefined; to?: Date | undefi
   if (range.from && range.to && range.from.getTime() > range.to.getTime()) faults.add('from', 'must not be after to');
   faults.throwIfAny();
 }
-
-/**
- * One CSV line (RFC 4180). A text that a spreadsheet would run as a formula gets an apostrophe in front; numbers are
- * ours and stay numbers.
- */
-export function csvLine(cells: readonly (string | number)[]): string {
-  return `${cells.map((cell) => (typeof cell === 'number' ? String(cell) : textCell(cell))).join(',')}\r\n`;
-}
-
-function textCell(text: string): string {
-  const safe = /^[\s]*[=+\-@\t\r]/.test(text) ? `'${text}` : text;
-  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
-}

@@ -1,10 +1,14 @@
 import { Readable } from 'node:stream';
 import { now } from '../../platform/clock.ts';
 import type { Ctx } from '../../platform/context.ts';
+import { csvRow } from '../../platform/csv.ts';
+import { BatchConflict } from '../../platform/db/collection.bulk.ts';
 import type { Filter, Row } from '../../platform/db/collection.ts';
+import { unavailable } from '../../platform/errors.ts';
 import type { Page, PageRequest } from '../../platform/pagination.ts';
+import { pause } from '../../platform/pause.ts';
 import { ledgerEntries, wallets, type EntryKind, type LedgerEntry } from './wallet.model.ts';
-import { assertRange, csvLine, EMPTY_WALLET, type WalletBalance } from './wallet.rules.ts';
+import { assertRange, EMPTY_WALLET, type WalletBalance } from './wallet.rules.ts';
 
 /** The balances of several companies in one read; a company without a wallet has zeros. The ctx comes from `acrossCompanies`. */
 export async function readWallets(ctx: Ctx, companyIds: readonly string[]): Promise<Map<string, WalletBalance>> {
@@ -59,15 +63,15 @@ export async function statement(ctx: Ctx, range: { from?: Date; to?: Date }): Pr
 }
 
 async function* statementLines(ctx: Ctx, { from, to }: { from: Date | undefined; to: Date }, openingPaise: number): AsyncGenerator<string> {
-  const edge = (at: Date | undefined, kind: string, paise: number): string => csvLine([at?.toISOString() ?? '', kind, '', '', '', paise, '', '', '', '', '']);
-  yield csvLine(COLUMNS);
+  const edge = (at: Date | undefined, kind: string, paise: number): string => csvRow([at?.toISOString() ?? '', kind, '', '', '', paise, '', '', '', '', '']);
+  yield csvRow(COLUMNS);
   yield edge(from, 'opening', openingPaise);
   let balancePaise = openingPaise;
   for await (const entry of ledgerEntries.each(ctx, within(from, to), { sort: { createdAt: 1, _id: 1 } })) {
     balancePaise += entry.balanceChangePaise;
     const { kind, amountPaise, balanceChangePaise, heldChangePaise, awb, orderId, shipmentId, paymentId, cause } = entry;
     const money = [amountPaise, balanceChangePaise, heldChangePaise, balancePaise];
-    yield csvLine([entry.createdAt.toISOString(), kind, ...money, awb ?? '', orderId ?? '', shipmentId ?? '', paymentId ?? '', cause]);
+    yield csvRow([entry.createdAt.toISOString(), kind, ...money, awb ?? '', orderId ?? '', shipmentId ?? '', paymentId ?? '', cause]);
   }
   yield edge(to, 'closing', balancePaise);
 }
@@ -78,6 +82,21 @@ async function balanceBefore(ctx: Ctx, at: Date): Promise<number> {
     { $group: { _id: null, paise: { $sum: '$balanceChangePaise' } } },
   ]);
   return sum?.paise ?? 0;
+}
+
+const CONFLICT_TRIES = 20;
+
+/** Runs a command that moves a wallet outside a lane again when it met a changed one; 503 `busy` when that goes on. */
+export async function againOnConflict<T>(run: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await run();
+    } catch (error) {
+      if (!(error instanceof BatchConflict)) throw error;
+      if (attempt >= CONFLICT_TRIES) throw unavailable('busy', 'Too many changes at once; try again', 1, error);
+      await pause(Math.random() * Math.min(50, 2 ** attempt));
+    }
+  }
 }
 
 /** Every top-up entry of the companies that the ctx reads; for the payments' checks. */

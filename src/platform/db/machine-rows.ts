@@ -27,6 +27,7 @@ export const MACHINE_ROWS = {
   import_rows: 'rows of an import file waiting for their batch',
   mailbox: 'the development mailbox',
   raw_events: 'inbound events as they came',
+  api_key_uses: 'when an API key was last used, at most once a minute',
 } as const;
 
 export type MachineRowsName = keyof typeof MACHINE_ROWS;

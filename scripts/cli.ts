@@ -1,0 +1,137 @@
+import { Command } from 'commander';
+import { ConfigError, describeConfig, loadConfig } from '../src/config.ts';
+import { AppError } from '../src/platform/errors.ts';
+import { SetupError } from '../src/platform/embedded/setup-error.ts';
+import { VERSION } from '../src/version.ts';
+import { say, table } from './lib/output.ts';
+
+const program = new Command('dakiya')
+  .description('Dakiya from the command line')
+  .version(VERSION)
+  .showHelpAfterError('(--help shows examples)')
+  .addHelpText('after', '\nExit codes: 0 done, 1 refused or found something wrong, 2 wrong use.\nEvery command joins the running server’s database, else starts the embedded one.');
+
+program
+  .command('serve')
+  .description('serve HTTP and work in the background (ROLE says which)')
+  .action(async () => {
+    await import('../src/main.ts');
+  });
+
+program
+  .command('worker')
+  .description('work in the background only')
+  .action(async () => {
+    process.env['ROLE'] = 'worker';
+    await import('../src/main.ts');
+  });
+
+program
+  .command('import')
+  .description('import a file of orders (or products, serviceability)')
+  .argument('<file>', 'CSV or JSON lines; Shopify’s export is recognised by its header')
+  .option('--company <id>', 'the company; default: the demo company')
+  .option('--kind <kind>', 'orders, products, serviceability', 'orders')
+  .option('--mode <mode>', 'skip_invalid or all_or_nothing', 'skip_invalid')
+  .option('--force', 'import the same bytes again', false)
+  .addHelpText('after', '\nExample:\n  npm run -s dakiya -- import data/samples/shopify-orders.csv')
+  .action(async (file: string, options: { company?: string; kind: string; mode: string; force: boolean }) => {
+    const { importCommand } = await import('./import.ts');
+    process.exitCode = await importCommand(file, options);
+  });
+
+program
+  .command('simulate')
+  .description('play a file of orders to the end: import, prices, booking, labels, manifests, scans, NDR, RTO, books')
+  .option('--file <file>', 'the file of orders', 'data/samples/shopify-orders.csv')
+  .option('--days <n>', 'simulated days', '10')
+  .option('--seed <text>', 'another seed plays other parcels', 'dakiya')
+  .option('--company <id>', 'an existing company; default: a new one for this run')
+  .addHelpText('after', '\nExample:\n  npm run -s dakiya -- simulate --file data/samples/shopify-orders.csv --days 10')
+  .action(async (options: { file: string; days: string; seed: string; company?: string }) => {
+    const { simulateCommand } = await import('./simulate.ts');
+    process.exitCode = await simulateCommand(options);
+  });
+
+program
+  .command('seed')
+  .description('seed the demo company; refuses production')
+  .option('--demo', 'the demo company, its owner, products, stock and wallet', false)
+  .action(async () => {
+    const { seedCommand } = await import('./seed.ts');
+    process.exitCode = await seedCommand();
+  });
+
+program
+  .command('checks')
+  .description('run every invariant check over the stored data')
+  .action(async () => {
+    const { checksCommand } = await import('./checks.ts');
+    process.exitCode = await checksCommand();
+  });
+
+const jobs = program.command('jobs').description('background work that gave up');
+jobs
+  .command('dead')
+  .description('list dead jobs')
+  .action(async () => {
+    const { deadJobsCommand } = await import('./jobs.ts');
+    process.exitCode = await deadJobsCommand();
+  });
+jobs
+  .command('retry')
+  .description('queue a dead job again')
+  .argument('<id>', 'the job, or "all"')
+  .action(async (id: string) => {
+    const { retryJobCommand } = await import('./jobs.ts');
+    process.exitCode = await retryJobCommand(id);
+  });
+
+const admin = program.command('admin').description('staff');
+admin
+  .command('create-operator')
+  .description('create a staff user; reads the password from standard input')
+  .requiredOption('--email <email>')
+  .requiredOption('--name <name>')
+  .requiredOption('--role <role>', 'operator or platform_admin')
+  .addHelpText('after', '\nExample:\n  printf %s "$PASSWORD" | npm run -s dakiya -- admin create-operator --email a@b.in --name Asha --role operator')
+  .action(async (options: { email: string; name: string; role: string }) => {
+    const { createOperatorCommand } = await import('./admin.ts');
+    process.exitCode = await createOperatorCommand(options);
+  });
+admin
+  .command('unlock')
+  .description('lift the lock-out of a user')
+  .argument('<email>')
+  .action(async (email: string) => {
+    const { unlockCommand } = await import('./admin.ts');
+    process.exitCode = await unlockCommand(email);
+  });
+
+program
+  .command('openapi')
+  .description('write openapi.json from the routes')
+  .option('--check', 'only compare: exit 1 when the committed file differs', false)
+  .action(async (options: { check: boolean }) => {
+    const { openapiCommand } = await import('./openapi.ts');
+    process.exitCode = await openapiCommand(options.check);
+  });
+
+program
+  .command('config')
+  .description('settings')
+  .command('print')
+  .description('every setting, its value (secrets masked) and where it came from')
+  .action(async () => {
+    const config = await loadConfig();
+    say(table(['setting', 'value', 'source'], describeConfig(config).map((s) => [s.name, s.value, s.source])));
+  });
+
+try {
+  await program.parseAsync(process.argv);
+} catch (error) {
+  process.exitCode = error instanceof AppError || error instanceof ConfigError || error instanceof SetupError ? 1 : 70;
+  const details = error instanceof AppError && error.details ? ` ${JSON.stringify(error.details)}` : '';
+  const text = error instanceof ConfigError ? error.problems.join('\n') : error instanceof Error ? (error instanceof AppError || error instanceof SetupError ? error.message : (error.stack ?? error.message)) : String(error);
+  process.stderr.write(`${text}${details}\n`);
+}

@@ -1,0 +1,37 @@
+import { loadConfig, type Config } from '../../src/config.ts';
+import { startEmbedded } from '../../src/platform/embedded/replica-set.ts';
+import { makeLogger, type Log } from '../../src/platform/logger.ts';
+import { startService, type Service } from '../../src/service.ts';
+
+/** What a command works with: the running server's database (joined or started), services open, nothing in the background. */
+export interface Session {
+  config: Config;
+  log: Log;
+  service: Service;
+}
+
+/**
+ * Runs one command against the database of this configuration: MONGODB_URI, else the embedded server, which is joined
+ * when it runs and started when not. Everything is closed afterwards, whatever happens.
+ */
+export async function withSession<T>(work: (session: Session) => Promise<T>): Promise<T> {
+  const config = await loadConfig();
+  const log = makeLogger({ level: 'error', stream: process.stderr });
+  const embedded = config.mongodbUri === undefined ? await startEmbedded({ dataDir: config.dataDir, binary: config.mongodBinary, cacheDir: config.dakiyaCacheDir }) : undefined;
+  try {
+    const service = await startService({ config, log, mongodbUri: config.mongodbUri ?? embedded?.uri ?? '', listen: false, background: false });
+    try {
+      return await work({ config, log, service });
+    } finally {
+      await service.stopBackground();
+      await service.close();
+    }
+  } finally {
+    await embedded?.stop();
+  }
+}
+
+/** Delivers events and runs due jobs until nothing is due. */
+export async function settle({ outbox, jobs }: Service): Promise<void> {
+  for (;;) if ((await outbox.deliverDue()) + (await jobs.runDue()) === 0) return;
+}

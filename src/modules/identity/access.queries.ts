@@ -1,0 +1,20 @@
+import { nowMs } from '../../platform/clock.ts';
+import { PLATFORM_COMPANY_ID, acrossCompanies, systemCtx, type OutsideTx } from '../../platform/context.ts';
+import type { Row } from '../../platform/db/collection.ts';
+import { sessions, type SessionSlot } from './session.model.ts';
+import { users, type User } from './user.model.ts';
+
+/** Reads of the sign-in machinery, which must find users and keys of any company. */
+export function everywhere(reason: string): OutsideTx {
+  return acrossCompanies(systemCtx(reason, PLATFORM_COMPANY_ID), reason);
+}
+
+/** Slots in which a session ended during the last `withinMs`. */
+export function recentlyEnded(withinMs: number): AsyncIterable<SessionSlot> {
+  return sessions.each({ endedAt: { $exists: true, $gt: new Date(nowMs() - withinMs) } });
+}
+
+/** Users whose role, locations or status ever changed. */
+export function changedUsers(): AsyncIterable<Row<User>> {
+  return users.each(everywhere('session feed'), { epoch: { $gt: 0 } }, { fields: ['role', 'locationIds', 'epoch', 'minEpoch'] });
+}

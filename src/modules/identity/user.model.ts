@@ -1,0 +1,91 @@
+import { defineCollection } from '../../platform/db/collection.ts';
+import type { Role } from '../../platform/permissions.ts';
+
+export type UserStatus = 'active' | 'disabled';
+
+/** A person who signs in: a member of one company, or our staff under the platform's own id. */
+export interface User {
+  /** Lower case; unique over all companies. */
+  email: string;
+  name: string;
+  phone?: string;
+  role: Role;
+  /** Limits a member to these locations; absent means all. */
+  locationIds?: string[];
+  status: UserStatus;
+  passwordHash: string;
+  passwordSetAt: Date;
+  emailVerifiedAt?: Date;
+  /** When staff last lifted a lock-out of this user. */
+  unlockedAt?: Date;
+  /** Grows when role, locations or status change; access tokens carry the epoch they were issued under. */
+  epoch: number;
+  /** Sessions and access tokens of an earlier epoch are dead. */
+  minEpoch: number;
+}
+
+export const users = defineCollection<User>({
+  name: 'users',
+  rowName: 'user',
+  fields: {
+    email: { type: String, required: true, maxlength: 254 },
+    name: { type: String, required: true, maxlength: 200 },
+    phone: { type: String },
+    role: { type: String, required: true, enum: ['owner', 'admin', 'operations', 'finance', 'viewer', 'operator', 'platform_admin'] },
+    locationIds: { type: [String], default: undefined },
+    status: { type: String, required: true, enum: ['active', 'disabled'] },
+    passwordHash: { type: String, required: true },
+    passwordSetAt: { type: Date, required: true },
+    emailVerifiedAt: { type: Date },
+    unlockedAt: { type: Date },
+    epoch: { type: Number, required: true },
+    minEpoch: { type: Number, required: true },
+  },
+  bounds: { locationIds: 200 },
+  indexes: [
+    { keys: { email: 1 }, unique: true },
+    { keys: { companyId: 1, role: 1, _id: 1 } },
+    // Only users with a history are loaded into every process; nearly all have epoch 0.
+    { keys: { epoch: 1 }, partial: { epoch: { $gt: 0 } } },
+  ],
+});
+
+export type TokenKind = 'verifyEmail' | 'resetPassword' | 'invitation';
+
+/** A secret of a mailed link, kept as its HMAC; works once and until `expiresAt`. */
+export interface OneTimeToken {
+  purpose: TokenKind;
+  hash: string;
+  expiresAt: Date;
+  usedAt?: Date;
+  /** The user it was made for; absent on invitations. */
+  userId?: string;
+  /** The address that the link was sent to. */
+  email: string;
+  role?: Role;
+  locationIds?: string[];
+  /** The server removes the row some days after its end. */
+  purgeAt: Date;
+}
+
+export const oneTimeTokens = defineCollection<OneTimeToken>({
+  name: 'one_time_tokens',
+  rowName: 'token',
+  fields: {
+    purpose: { type: String, required: true, enum: ['verifyEmail', 'resetPassword', 'invitation'] },
+    hash: { type: String, required: true },
+    expiresAt: { type: Date, required: true },
+    usedAt: { type: Date },
+    userId: { type: String },
+    email: { type: String, required: true },
+    role: { type: String },
+    locationIds: { type: [String], default: undefined },
+    purgeAt: { type: Date, required: true },
+  },
+  bounds: { locationIds: 200 },
+  indexes: [
+    { keys: { hash: 1 }, unique: true },
+    { keys: { userId: 1, purpose: 1 }, partial: { userId: { $exists: true } } },
+    { keys: { purgeAt: 1 }, expireAfterSeconds: 0 },
+  ],
+});
