@@ -10,7 +10,7 @@ import { connect, disconnect } from './platform/db/connect.ts';
 import { prepareMachineRows } from './platform/db/machine-rows.ts';
 import { transactionSettings } from './platform/db/transaction.ts';
 import { docsRoutes } from './platform/docs.ts';
-import { healthRoutes } from './platform/health.ts';
+import { healthRoutes, noopRoute } from './platform/health.ts';
 import { makeJobRunner, type JobRunner } from './platform/jobs.ts';
 import type { Log } from './platform/logger.ts';
 import { metrics } from './platform/metrics.ts';
@@ -48,7 +48,7 @@ export interface StartOptions {
 /** Every route this process would serve under the configuration. */
 export function servedRoutes(config: Config, isEnding: () => boolean): AnyRoute[] {
   const contract = contractRoutes(isEnding);
-  const dev = config.nodeEnv === 'production' ? [] : devRoutes();
+  const dev = config.nodeEnv === 'production' ? [] : [...devRoutes(), noopRoute()];
   return [...contract, ...docsRoutes(openapiDocument(contract, VERSION), config.docsPublic), ...dev];
 }
 

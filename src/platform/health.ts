@@ -99,3 +99,17 @@ export function healthRoutes(facts: HealthFacts): AnyRoute[] {
     }),
   ];
 }
+
+/** A route that does nothing but sign-in check, limits, validation and log: what every request costs. Not in production. */
+export function noopRoute(): AnyRoute {
+  return route({
+    method: 'post',
+    path: '/dev/noop',
+    summary: 'Does nothing; for measuring',
+    permission: 'signedIn',
+    body: Joi.object<{ text: string; count: number }>({ text: Joi.string().max(100).required(), count: Joi.number().integer().min(0).max(1_000_000).required() }),
+    response: Joi.object({ text: Joi.string().required(), count: Joi.number().required() }),
+    handle: (_ctx, { body }) => Promise.resolve(body),
+    view: (body) => body,
+  });
+}

@@ -118,16 +118,18 @@ function isFile(view: unknown): view is FileAnswer {
 async function serveIdempotent(route: AnyRoute, koa: KoaContext, base: OutsideTx, input: AnyInput, deps: HttpDeps): Promise<void> {
   const scope = base.actor.kind === 'anonymous' ? 'public' : base.companyId;
   const key = `${scope}|${route.method} ${koa.path}|${input.idempotencyKey ?? ''}`;
-  const requestHash = sha256(input.rawBody);
+  // A stream is hashed while the handler reads it; the handler then asks for the earlier answer itself.
+  const requestHash = route.rawBody === 'stream' ? '' : sha256(input.rawBody);
+  const earlierAnswer = async (): Promise<StoredAnswer | undefined> => (requestHash === '' ? undefined : storedAnswer(key, requestHash));
   const release = await claim(key);
   if (!release) {
-    const earlier = await storedAnswer(key, requestHash);
+    const earlier = await earlierAnswer();
     if (earlier) return sendStored(koa, earlier, true);
     // The first one ended without an answer to keep (a 5xx): this one may try.
     return serveIdempotent(route, koa, base, input, deps);
   }
   try {
-    const earlier = await storedAnswer(key, requestHash);
+    const earlier = await earlierAnswer();
     if (earlier) return sendStored(koa, earlier, true);
     let recorded: StoredAnswer | undefined;
     const answer: AnswerRecorder = {
@@ -140,11 +142,11 @@ async function serveIdempotent(route: AnyRoute, koa: KoaContext, base: OutsideTx
     };
     try {
       const result = await call(route, { ...base, answer }, input);
-      if (!recorded) await storeAnswer(key, requestHash, base.companyId, answer.render(result));
+      if (!recorded) await storeAnswer(key, answer.requestHash, base.companyId, answer.render(result));
       if (recorded) sendStored(koa, recorded, false);
     } catch (error) {
-      if (error instanceof AlreadyAnswered) return sendStored(koa, await theirAnswer(key, requestHash), true);
-      if (isStorableRefusal(error)) return await refuseForGood(koa, key, requestHash, base.companyId, error);
+      if (error instanceof AlreadyAnswered) return sendStored(koa, await theirAnswer(key, answer.requestHash), true);
+      if (isStorableRefusal(error) && answer.requestHash !== '') return await refuseForGood(koa, key, answer.requestHash, base.companyId, error);
       throw error;
     }
   } finally {

@@ -3,8 +3,8 @@ import { now } from '../clock.ts';
 import { newId } from '../ids.ts';
 import type { Model } from './collection.ts';
 import { newRow, recordChange, refuse } from './collection.write.ts';
-import { assertSafeFilter, completeChange, ownCompany } from './scope.ts';
-import { stateOf, type Tx } from './tx.ts';
+import { assertOwnFields, assertSafeFilter, completeChange, ownCompany } from './scope.ts';
+import { inTransaction, stateOf, type Tx } from './tx.ts';
 import type { BulkChange, CollectionSpec, Row } from './types.ts';
 
 type Plain = Record<string, unknown>;
@@ -39,23 +39,32 @@ export function bulkDoor<T extends object>(spec: CollectionSpec, model: Model): 
   return {
     async insertMany(tx, items) {
       if (items.length === 0) return [];
-      const { session } = stateOf(tx);
-      const rows = items.map((item) => newRow(spec, item.tx, item.doc));
-      await model.collection.insertMany(rows as never, { session, ordered: true }).catch(refuse(spec));
-      items.forEach((item, i) => recordChange(spec, item.tx, rows[i]?._id ?? '', 'insert', Object.keys(item.doc)));
-      return rows as unknown as Row<T>[];
+      return inTransaction(tx, async (session) => {
+        for (const item of items) assertSameTransaction(tx, item.tx);
+        const rows = items.map((item) => newRow(spec, item.tx, item.doc));
+        await model.collection.insertMany(rows as never, { session, ordered: true }).catch(refuse(spec));
+        items.forEach((item, i) => recordChange(spec, item.tx, rows[i]?._id ?? '', 'insert', Object.keys(item.doc)));
+        return rows as unknown as Row<T>[];
+      });
     },
     async changeMany(tx, changes) {
       if (changes.length === 0) return;
-      const { session } = stateOf(tx);
-      const operations = changes.map((change) => operation(spec, change.tx ?? tx, change));
-      const result = await model.collection.bulkWrite(operations as never, { session, ordered: true }).catch((error: unknown) => {
-        if (error instanceof mongoose.mongo.MongoBulkWriteError && error.code === 11000) throw new BatchConflict(spec.name);
-        return refuse(spec)(error);
+      await inTransaction(tx, async (session) => {
+        for (const change of changes) assertSameTransaction(tx, change.tx ?? tx);
+        const operations = changes.map((change) => operation(spec, change.tx ?? tx, change));
+        const result = await model.collection.bulkWrite(operations as never, { session, ordered: true }).catch((error: unknown) => {
+          if (error instanceof mongoose.mongo.MongoBulkWriteError && error.code === 11000) throw new BatchConflict(spec.name);
+          return refuse(spec)(error);
+        });
+        if (result.matchedCount + result.upsertedCount !== changes.length) throw new BatchConflict(spec.name);
       });
-      if (result.matchedCount + result.upsertedCount !== changes.length) throw new BatchConflict(spec.name);
     },
   };
+}
+
+/** A Tx of `for` belongs to the same transaction; one of another transaction would write audit rows there. */
+function assertSameTransaction(tx: Tx, other: Tx): void {
+  if (stateOf(other) !== stateOf(tx)) throw new Error('A bulk has one transaction: make the Tx of each item with tx.for');
 }
 
 function operation<T>(spec: CollectionSpec, tx: Tx, { match, where, change, orInsert }: BulkChange<T>): Plain {
@@ -67,9 +76,17 @@ function operation<T>(spec: CollectionSpec, tx: Tx, { match, where, change, orIn
   const own = { companyId: ownCompany(tx), ...(match as Plain) };
   if ((own as Plain)['companyId'] !== tx.companyId) throw new Error('A bulk change cannot name a company');
   const filter = where ? { $and: [own, where] } : own;
-  recordChange(spec, tx, typeof (match as Plain)['_id'] === 'string' ? String((match as Plain)['_id']) : JSON.stringify(match), 'update', fields);
+  recordChange(spec, tx, auditedId(spec, match as Plain), 'update', fields);
   if (!orInsert) return { updateOne: { filter, update } };
+  assertOwnFields(Object.keys(orInsert));
   return {
-    updateOne: { filter, update: { ...update, $setOnInsert: { _id: newId(), createdAt: at, ...orInsert } }, upsert: true },
+    updateOne: { filter, update: { ...update, $setOnInsert: { ...orInsert, _id: newId(), createdAt: at } }, upsert: true },
   };
+}
+
+/** The audit log names rows by id: the fields of another key may be personal (a phone), and it never shows values. */
+function auditedId(spec: CollectionSpec, match: Plain): string {
+  if (spec.audited === false) return '';
+  if (typeof match['_id'] !== 'string') throw new Error(`Rows of ${spec.name} are audited: a bulk change names them by _id`);
+  return match['_id'];
 }

@@ -3,8 +3,8 @@ import { now } from '../clock.ts';
 import { AppError, conflict, invalid, notFound, stale } from '../errors.ts';
 import { newId } from '../ids.ts';
 import type { Model } from './collection.ts';
-import { assertSafeFilter, completeChange, ownCompany } from './scope.ts';
-import { stateOf, type Tx, type Change } from './tx.ts';
+import { assertRealGuard, completeChange, ownCompany } from './scope.ts';
+import { inTransaction, stateOf, type Tx, type Change } from './tx.ts';
 import { isDuplicateKey } from './transaction.ts';
 import type { ChangeOf, CollectionSpec, Guard, Row } from './types.ts';
 
@@ -32,32 +32,32 @@ export function writeDoor<T extends object>(spec: CollectionSpec, model: Model):
   };
 
   return {
-    async insert(tx, doc) {
-      const { session } = stateOf(tx);
-      const row = newRow(spec, tx, doc);
-      const document = new model(row);
-      await document.validate();
-      const stored = document.toObject({ flattenMaps: true, versionKey: false }) as Plain;
-      await model.collection.insertOne(stored as never, { session }).catch(refuse(spec));
-      recordChange(spec, tx, String(stored['_id']), 'insert', Object.keys(doc));
-      return stored as unknown as Row<T>;
-    },
-    async update(tx, id, change, guard) {
-      const { session } = stateOf(tx);
-      const { update, fields } = completeChange(change, now());
-      const found = await model
-        .findOneAndUpdate(guarded(tx, id, guard), update, { session, returnDocument: 'after', lean: true, runValidators: true })
-        .catch(refuse(spec));
-      if (!found) throw await why(tx, id, guard);
-      recordChange(spec, tx, id, 'update', fields);
-      return found as unknown as Row<T>;
-    },
-    async remove(tx, id, guard) {
-      const { session } = stateOf(tx);
-      const result = await model.collection.deleteOne(guarded(tx, id, guard) as never, { session });
-      if (result.deletedCount !== 1) throw await why(tx, id, guard);
-      recordChange(spec, tx, id, 'delete', []);
-    },
+    insert: (tx, doc) =>
+      inTransaction(tx, async (session) => {
+        const row = newRow(spec, tx, doc);
+        const document = new model(row);
+        await document.validate();
+        const stored = document.toObject({ flattenMaps: true, versionKey: false }) as Plain;
+        await model.collection.insertOne(stored as never, { session }).catch(refuse(spec));
+        recordChange(spec, tx, String(stored['_id']), 'insert', Object.keys(doc));
+        return stored as unknown as Row<T>;
+      }),
+    update: (tx, id, change, guard) =>
+      inTransaction(tx, async (session) => {
+        const { update, fields } = completeChange(change, now());
+        const found = await model
+          .findOneAndUpdate(guarded(tx, id, guard), update, { session, returnDocument: 'after', lean: true, runValidators: true })
+          .catch(refuse(spec));
+        if (!found) throw await why(tx, id, guard);
+        recordChange(spec, tx, id, 'update', fields);
+        return found as unknown as Row<T>;
+      }),
+    remove: (tx, id, guard) =>
+      inTransaction(tx, async (session) => {
+        const result = await model.collection.deleteOne(guarded(tx, id, guard) as never, { session });
+        if (result.deletedCount !== 1) throw await why(tx, id, guard);
+        recordChange(spec, tx, id, 'delete', []);
+      }),
   };
 }
 
@@ -87,8 +87,7 @@ function guarded<T>(tx: Tx, id: string, guard: Guard<T>): Plain {
     if (!Number.isSafeInteger(guard.version)) throw new Error('A version guard needs an integer');
     return { ...own, version: guard.version };
   }
-  if (!guard.where || Object.keys(guard.where).length === 0) throw new Error('An empty guard guards nothing');
-  assertSafeFilter(guard.where, 'guard');
+  assertRealGuard(guard.where);
   return { $and: [own, guard.where] };
 }
 

@@ -20,6 +20,20 @@ export function assertSafeFilter(filter: unknown, path = 'filter'): void {
   }
 }
 
+/** Refuses a condition that every row meets, such as `{}` or `{ $or: [{}] }`: it would guard nothing. */
+export function assertRealGuard(where: object): void {
+  if (holdsAlways(where)) throw new Error('An empty guard guards nothing');
+  assertSafeFilter(where, 'guard');
+}
+
+function holdsAlways(condition: unknown): boolean {
+  if (condition === null || typeof condition !== 'object') return false;
+  return Object.entries(condition).every(([key, value]) => {
+    if (!Array.isArray(value)) return false;
+    return (key === '$and' && value.every(holdsAlways)) || (key === '$or' && value.some(holdsAlways));
+  });
+}
+
 /** The company condition of a read: own rows, own and the platform's for shared collections, none across companies. */
 export function readScope(spec: CollectionSpec, ctx: Ctx): Plain {
   if (ctx.across !== undefined) return {};
@@ -44,6 +58,14 @@ export function scoped(scope: Plain, filter: object): Plain {
 const OWNED_BY_THE_DOOR = /^(?:_id|companyId|version|createdAt|updatedAt)(?:\.|$)/;
 const OPERATORS = new Set(['$set', '$unset', '$inc', '$push', '$pull', '$addToSet', '$min', '$max']);
 
+/** Refuses paths that belong to the door or are no fields. */
+export function assertOwnFields(paths: readonly string[]): void {
+  for (const path of paths) {
+    if (OWNED_BY_THE_DOOR.test(path)) throw new Error(`${path} belongs to the collection door`);
+    if (path.startsWith('$')) throw new Error(`${path} is not a field`);
+  }
+}
+
 /** Checks a change and adds what every change does: version + 1 and the time. Answers the names of changed fields. */
 export function completeChange(change: object, at: Date): { update: Plain; fields: string[] } {
   const update: Record<string, Plain> = {};
@@ -53,11 +75,9 @@ export function completeChange(change: object, at: Date): { update: Plain; field
     if (body === undefined) continue;
     const entries = Object.entries(body).filter(([, value]) => value !== undefined);
     if (entries.length === 0) continue;
-    for (const [path] of entries) {
-      if (OWNED_BY_THE_DOOR.test(path)) throw new Error(`${path} belongs to the collection door`);
-      if (path.startsWith('$')) throw new Error(`${path} is not a field`);
-      fields.push(path);
-    }
+    const paths = entries.map(([path]) => path);
+    assertOwnFields(paths);
+    fields.push(...paths);
     update[operator] = Object.fromEntries(entries);
   }
   update['$inc'] = { ...update['$inc'], version: 1 };
@@ -67,8 +87,9 @@ export function completeChange(change: object, at: Date): { update: Plain; field
 
 const WRITING_STAGES = /"\$(?:out|merge|lookup|graphLookup|unionWith|function|where)"/;
 
-/** Refuses pipelines that write, leave the collection, or run code. */
+/** Refuses pipelines that write, leave the collection, run code, or hold undefined values. */
 export function assertReadingPipeline(pipeline: readonly object[]): void {
+  assertSafeFilter(pipeline, 'pipeline');
   const found = WRITING_STAGES.exec(JSON.stringify(pipeline));
   if (found) throw new Error(`${found[0]} is not allowed in an aggregate`);
 }

@@ -1,11 +1,11 @@
 import mongoose from 'mongoose';
-import type { Ctx, OutsideTx } from '../context.ts';
+import { insideTransaction, type Ctx, type OutsideTx } from '../context.ts';
 import { nowMs, now } from '../clock.ts';
 import { AppError, unavailable } from '../errors.ts';
 import { newId } from '../ids.ts';
 import { connection } from './connect.ts';
 import { AlreadyAnswered, answersCollection, answerRow } from './answers.ts';
-import { openTransaction, Tx, type TxState } from './tx.ts';
+import { noteCommitted, openTransaction, Tx, type TxState } from './tx.ts';
 import { pause } from '../pause.ts';
 
 const { MongoError } = mongoose.mongo;
@@ -24,7 +24,7 @@ export const transactionSettings = {
  * are retried with jitter until the deadline, then the caller gets 503 `busy`. Any error inside aborts and leaves.
  */
 export async function withTransaction<T>(ctx: OutsideTx, body: (ctx: Tx) => Promise<T>): Promise<T> {
-  if (Tx.isTx(ctx) || openTransaction.getStore()?.open) throw new Error('Transactions do not nest: call the step, not the command');
+  if (insideTransaction in ctx || openTransaction.getStore()?.open) throw new Error('Transactions do not nest: call the step, not the command');
   const deadline = nowMonotonic() + transactionSettings.deadlineMs;
   const session = connection().getClient().startSession();
   let attempts = 0;
@@ -66,10 +66,12 @@ async function attempt<T>(ctx: Ctx, session: mongoose.mongo.ClientSession, body:
   try {
     const tx = Tx.begin(ctx, state);
     const result = await openTransaction.run(state, () => body(tx));
+    if (state.failed !== undefined) throw state.failed;
     if (ctx.answer && state.answers.length === 0) tx.answerWith(result);
     await writeRecords(state);
     state.open = false;
     await commit(session, deadline);
+    noteCommitted(state);
     transactionSettings.onCommitted({ events: state.events.length, jobs: state.jobs.length });
     return result;
   } catch (error) {
@@ -110,7 +112,7 @@ async function writeRecords(state: TxState): Promise<void> {
   if (state.jobs.length > 0) await insertJobs(state, at);
   if (state.answers.length > 0) {
     try {
-      await answersCollection().insertMany(state.answers.map((a) => answerRow(a, nowMs())), { session });
+      await answersCollection().insertMany(state.answers.map(({ recorder: _recorder, ...answer }) => answerRow(answer, nowMs())), { session });
     } catch (error) {
       if (isDuplicateKey(error)) throw new AlreadyAnswered();
       throw error;

@@ -36,13 +36,18 @@ export interface JobRequest {
 export interface TxState {
   readonly session: ClientSession;
   open: boolean;
+  /** The first error of a command in this transaction: it ends the transaction, even when the body catches it. */
+  failed?: unknown;
   readonly changes: Change[];
   readonly events: (DomainEvent & { companyId: string; requestId: string })[];
   readonly jobs: (JobRequest & { companyId: string; requestId: string })[];
-  readonly answers: (StoredAnswer & { key: string; requestHash: string; companyId: string })[];
+  readonly answers: (StoredAnswer & { key: string; requestHash: string; companyId: string; recorder: AnswerRecorder })[];
 }
 
 const states = new WeakMap<Tx, TxState>();
+
+/** Answers that have committed: a command with several transactions stores its answer with the first one only. */
+const committedAnswers = new WeakSet<AnswerRecorder>();
 
 /** Sees a door that is used without the session while a transaction is open in the same flow of calls. */
 export const openTransaction = new AsyncLocalStorage<TxState>();
@@ -96,17 +101,41 @@ export class Tx implements InsideTx {
 
   /** Stores the answer of this asker's idempotent request with the transaction. `withTransaction` does it for its own ctx. */
   answerWith(result: unknown): void {
-    if (!this.answer) return;
-    const { key, requestHash } = this.answer;
-    stateOf(this).answers.push({ ...this.answer.render(result), key, requestHash, companyId: this.companyId });
+    const { answer: recorder, companyId } = this;
+    if (!recorder || committedAnswers.has(recorder)) return;
+    const { key, requestHash } = recorder;
+    stateOf(this).answers.push({ ...recorder.render(result), key, requestHash, companyId, recorder });
   }
 }
 
-/** The state of a Tx that is still open; throws for a copy, a forgery, or one whose transaction has ended. */
+/** Notes that these answers are stored, so that later transactions of the same commands leave them alone. */
+export function noteCommitted(state: TxState): void {
+  for (const { recorder } of state.answers) committedAnswers.add(recorder);
+}
+
+/**
+ * Runs one command of a transaction. Its error ends the transaction: the server has aborted it, or half of a bulk is
+ * done, so going on after a catch throws the same error again instead of meeting NoSuchTransaction until the deadline.
+ */
+export async function inTransaction<T>(tx: Tx, work: (session: ClientSession) => Promise<T>): Promise<T> {
+  const state = stateOf(tx);
+  try {
+    return await work(state.session);
+  } catch (error) {
+    state.failed ??= error;
+    throw error;
+  }
+}
+
+/**
+ * The state of a Tx that is still open; throws for a copy, a forgery, or one whose transaction has ended, and again the
+ * error that has ended it.
+ */
 export function stateOf(tx: Tx): TxState {
   const state = Tx.isTx(tx) ? states.get(tx) : undefined;
   if (!state) throw new Error('Not a transaction context: a Tx cannot be copied or made by hand');
   if (!state.open) throw new Error('This transaction has ended: its Tx was kept and used afterwards');
+  if (state.failed !== undefined) throw state.failed;
   return state;
 }
 
@@ -121,6 +150,7 @@ export function sessionFor(ctx: Ctx): ClientSession | undefined {
     if (open && open.open && open !== state) throw new Error('A Tx of another transaction was used inside this one');
     return state.session;
   }
+  if (insideTransaction in ctx) throw new Error('Not a transaction context: a Tx cannot be copied or made by hand');
   if (open?.open) throw new Error('The outer ctx was used inside a transaction: use the Tx that the body was given');
   return undefined;
 }

@@ -22,13 +22,21 @@ export function serverValidator(spec: CollectionSpec, model: Model): Plain {
   model.schema.eachPath((path: string, type: mongoose.SchemaType) => {
     const [top, rest] = [path.split('.')[0] ?? path, path.includes('.')];
     if (rest) {
-      properties[top] = { bsonType: ['object', 'null'] };
+      properties[top] = nestedIn(top, spec.bounds);
       return;
     }
-    properties[top] = propertyOf(type.instance, spec.bounds?.[top]);
+    properties[top] = type.instance === 'Mixed' ? nestedIn(top, spec.bounds, {}) : propertyOf(type.instance, spec.bounds?.[top]);
     if (type.isRequired === true) required.push(top);
   });
   return { $jsonSchema: { bsonType: 'object', required, properties, additionalProperties: false } };
+}
+
+/** An embedded object; its arrays with a bound (`restrictions.skus`) are held to it. */
+function nestedIn(top: string, bounds: CollectionSpec['bounds'] = {}, otherwise: Plain = { bsonType: ['object', 'null'] }): Plain {
+  const inner = Object.entries(bounds).filter(([path]) => path.startsWith(`${top}.`));
+  if (inner.length === 0) return otherwise;
+  const properties = Object.fromEntries(inner.map(([path, bound]) => [path.slice(top.length + 1), propertyOf('Array', bound)]));
+  return { bsonType: ['object', 'null'], properties };
 }
 
 function propertyOf(instance: string, bound: number | undefined): Plain {

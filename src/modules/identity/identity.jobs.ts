@@ -1,0 +1,22 @@
+import { inCompany } from '../../platform/context.ts';
+import { job } from '../../platform/jobs.ts';
+import type { Subscriber } from '../../platform/outbox.ts';
+import { sendReset } from './password.service.ts';
+import { endCompanySessions } from './staff.service.ts';
+
+/** Finds out whether an address that asked for a reset is known, out of the asker's sight. */
+export const sendResetMail = job<{ email: string }>({
+  name: 'identity.send-reset',
+  attempts: 5,
+  backoffMs: 2_000,
+  handle: (ctx, { email }) => sendReset(ctx, email),
+});
+
+/** A company that is no longer active signs everybody out. */
+export const onCompanyStatus: Subscriber = {
+  name: 'identity.company-status',
+  types: ['company.status_changed'],
+  async handle(ctx, { payload, companyId }) {
+    if (payload['status'] !== 'active') await endCompanySessions(inCompany(ctx, companyId));
+  },
+};

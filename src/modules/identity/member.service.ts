@@ -1,0 +1,127 @@
+import type { Ctx, OutsideTx, Tx } from '../../platform/context.ts';
+import type { Row } from '../../platform/db/collection.ts';
+import { withTransaction } from '../../platform/db/transaction.ts';
+import { conflict, forbidden } from '../../platform/errors.ts';
+import { makeFaults } from '../../platform/faults.ts';
+import type { Page, PageRequest } from '../../platform/pagination.ts';
+import type { CompanyRole } from '../../platform/permissions.ts';
+import { activeLocation, ownCompany } from '../companies/index.ts';
+import { noteEnded, noteGrant } from './access.ts';
+import { addUser, asEmailTaken, askToVerify, assertEmailFree, newPassword } from './account.service.ts';
+import { assertGoodPassword } from './identity.kit.ts';
+import { mayManage, parseEmail, parseName, parsePhone, roleRefused } from './identity.rules.ts';
+import { endSessions } from './session.service.ts';
+import { users, type User } from './user.model.ts';
+
+export interface NewMember {
+  email: string;
+  name: string;
+  role: CompanyRole;
+  password: string;
+  phone?: string;
+  locationIds?: string[];
+}
+
+export interface MemberChange {
+  name?: string;
+  role?: CompanyRole;
+  /** Null lifts the limit. */
+  locationIds?: string[] | null;
+}
+
+/** One page of the company's people, oldest first. */
+export async function listMembers(ctx: Ctx, request: PageRequest): Promise<Page<Row<User>>> {
+  return users.list(ctx, {}, request, { field: 'createdAt', direction: 1 });
+}
+
+/** One person of the company. */
+export async function getMember(ctx: Ctx, id: string): Promise<Row<User>> {
+  return users.get(ctx, id);
+}
+
+/** Adds a member with an initial password; 403 for a role above the asker's, 409 `email_taken`. */
+export async function addMember(ctx: OutsideTx, input: NewMember): Promise<Row<User>> {
+  await assertMayGive(ctx, input.role, input.locationIds);
+  const faults = makeFaults();
+  const email = faults.take('email', parseEmail(input.email));
+  const name = parseName(faults, 'name', input.name);
+  const phone = parsePhone(faults, input.phone);
+  faults.throwIfAny();
+  await assertGoodPassword(input.password, { email, name, companyName: (await ownCompany(ctx)).name });
+  await assertEmailFree(email);
+  const secrets = await newPassword(input.password);
+  const limit = input.locationIds === undefined ? {} : { locationIds: input.locationIds };
+  return withTransaction(ctx, async (ctx) => {
+    const user = await addUser(ctx, { email, name, role: input.role, ...(phone === undefined ? {} : { phone }), ...limit, ...secrets });
+    await askToVerify(ctx, user);
+    return user;
+  }).catch(asEmailTaken);
+}
+
+/**
+ * Changes a member's name, role or locations under the version that was seen; it holds for access tokens that are out
+ * already. 403 for roles above the asker's, 409 `last_owner` when nobody would own the company.
+ */
+export async function changeMember(ctx: OutsideTx, id: string, change: MemberChange, version: number): Promise<Row<User>> {
+  const faults = makeFaults();
+  const name = change.name === undefined ? undefined : parseName(faults, 'name', change.name);
+  faults.throwIfAny();
+  const before = await users.get(ctx, id);
+  assertMayManage(ctx, before);
+  await assertMayGive(ctx, change.role ?? (before.role as CompanyRole), change.locationIds ?? undefined);
+  const changed = await withTransaction(ctx, async (ctx) => {
+    const member = await users.get(ctx, id);
+    assertMayManage(ctx, member);
+    if (member.role === 'owner' && (change.role ?? 'owner') !== 'owner') await keepAnOwner(ctx, member);
+    const moved = change.role !== undefined || change.locationIds !== undefined;
+    return users.update(
+      ctx,
+      id,
+      {
+        $set: { name, role: change.role, locationIds: change.locationIds ?? undefined, ...(moved ? { epoch: member.epoch + 1 } : {}) },
+        ...(change.locationIds === null ? { $unset: { locationIds: '' as const } } : {}),
+      },
+      { version },
+    );
+  });
+  noteGrant(changed);
+  return changed;
+}
+
+/** Removes a member and ends his sessions; the address is free again. 409 `last_owner` for the last one. */
+export async function removeMember(ctx: OutsideTx, id: string, version: number): Promise<void> {
+  await withTransaction(ctx, async (ctx) => {
+    const member = await users.get(ctx, id);
+    assertMayManage(ctx, member);
+    if (member.role === 'owner') await keepAnOwner(ctx, member);
+    await users.remove(ctx, id, { version });
+  });
+  noteEnded(id);
+  await endSessions(id, 'removed');
+}
+
+function assertMayManage(ctx: Ctx, member: Row<User>): void {
+  if (ctx.actor.locationIds) throw limitedAsker();
+  if (!mayManage(ctx.actor.role, member.role)) throw roleRefused(member.role);
+}
+
+/** 403 when the asker may not give this role or is limited himself; 404 or 409 for locations that cannot be given. */
+export async function assertMayGive(ctx: Ctx, role: CompanyRole, locationIds: readonly string[] | undefined): Promise<void> {
+  if (ctx.actor.locationIds) throw limitedAsker();
+  if (!mayManage(ctx.actor.role, role)) throw roleRefused(role);
+  for (const id of locationIds ?? []) await activeLocation(ctx, id);
+}
+
+function limitedAsker() {
+  return forbidden('forbidden', 'You are limited to some locations, so you cannot manage members');
+}
+
+/**
+ * Refuses to lose the last owner. Touches another one, so that two owners who drop each other at the same moment meet
+ * in a write conflict instead of both succeeding.
+ */
+async function keepAnOwner(tx: Tx, leaving: Row<User>): Promise<void> {
+  const other = await users.findOne(tx, { role: 'owner', status: 'active', _id: { $ne: leaving._id } }, { sort: { _id: 1 } });
+  if (!other) throw conflict('last_owner', 'A company keeps at least one owner; make somebody else an owner first');
+  await users.update(tx, other._id, {}, { version: other.version });
+}

@@ -1,0 +1,68 @@
+import { now } from '../../platform/clock.ts';
+import { inCompany, systemCtx, PLATFORM_COMPANY_ID, type OutsideTx } from '../../platform/context.ts';
+import { withTransaction } from '../../platform/db/transaction.ts';
+import { runtime } from '../../platform/runtime.ts';
+import { ownCompany } from '../companies/index.ts';
+import { queueMail } from '../notifications/index.ts';
+import { noteGrant } from './access.ts';
+import { everywhere } from './access.queries.ts';
+import { newPassword } from './account.service.ts';
+import { assertGoodPassword, kit, portalLink } from './identity.kit.ts';
+import { parseEmail } from './identity.rules.ts';
+import { passwordChangedMail, resetMail } from './mail.rules.ts';
+import { endSessions } from './session.service.ts';
+import { openLock } from './throttle.service.ts';
+import { findToken, mintToken, tokenInvalid, useToken } from './token.service.ts';
+import { oneTimeTokens, users } from './user.model.ts';
+
+/**
+ * Asks for a reset mail. Known and unknown addresses take the same way, which is a queued job: neither answer nor time
+ * tells them apart. One open request an address.
+ */
+export async function forgotPassword(ctx: OutsideTx, text: string): Promise<void> {
+  const parsed = parseEmail(text);
+  if (!parsed.ok) return;
+  const email = parsed.value;
+  await withTransaction(systemCtx('password-forgot', PLATFORM_COMPANY_ID, ctx.requestId), async (ctx) => {
+    ctx.enqueue({ name: 'identity.send-reset', payload: { email }, dedupeKey: kit().blind(email) });
+  });
+}
+
+/** Mails a reset link to an active user with this address, if there is one. */
+export async function sendReset(ctx: OutsideTx, email: string): Promise<void> {
+  const user = await users.findOne(everywhere('password reset'), { email });
+  if (!user || user.status !== 'active') return;
+  const seconds = runtime().config.resetTokenSeconds;
+  await withTransaction(inCompany(ctx, user.companyId), async (ctx) => {
+    const { secret } = await mintToken(ctx, { purpose: 'resetPassword', email, userId: user._id }, seconds);
+    const link = portalLink('reset-password', secret);
+    await queueMail(ctx, resetMail({ to: email, name: user.name, link, minutes: Math.max(1, Math.floor(seconds / 60)) }));
+  });
+}
+
+/**
+ * Sets a new password by the mailed secret, once: every session ends, every other reset link dies, the owner is told
+ * by mail, and a lock-out is lifted. It signs nobody in.
+ */
+export async function resetPassword(ctx: OutsideTx, secret: string, password: string): Promise<void> {
+  const token = await findToken('resetPassword', secret);
+  const user = await users.findOne(everywhere('password reset'), { _id: token.userId ?? '', email: token.email });
+  if (!user) throw tokenInvalid();
+  const own = inCompany(ctx, user.companyId);
+  const company = user.companyId === PLATFORM_COMPANY_ID ? undefined : await ownCompany(own);
+  await assertGoodPassword(password, { email: user.email, name: user.name, ...(company ? { companyName: company.name } : {}) });
+  const secrets = await newPassword(password);
+  const changed = await withTransaction(own, async (ctx) => {
+    const seen = await users.get(ctx, user._id);
+    await useToken(ctx, token);
+    const epoch = seen.epoch + 1;
+    const row = await users.update(ctx, user._id, { $set: { ...secrets, epoch, minEpoch: epoch } }, { version: seen.version });
+    const others = { userId: user._id, purpose: 'resetPassword' as const, usedAt: { $exists: false }, expiresAt: { $gt: now() } };
+    for (const other of await oneTimeTokens.find(ctx, others, { limit: 100 })) await useToken(ctx, other);
+    await queueMail(ctx, passwordChangedMail({ to: user.email, name: user.name }));
+    return row;
+  });
+  noteGrant(changed);
+  await endSessions(user._id, 'password');
+  await openLock(user.email);
+}

@@ -1,0 +1,57 @@
+import { now } from '../../platform/clock.ts';
+import { PLATFORM_COMPANY_ID, acrossCompanies, inCompany, type Ctx, type OutsideTx } from '../../platform/context.ts';
+import type { Row } from '../../platform/db/collection.ts';
+import { withTransaction } from '../../platform/db/transaction.ts';
+import { forbidden, notFound } from '../../platform/errors.ts';
+import { noteGrant } from './access.ts';
+import { endSessions } from './session.service.ts';
+import { openLock } from './throttle.service.ts';
+import { users, type User, type UserStatus } from './user.model.ts';
+
+/** Lifts the lock-out of a user's sign-in, in any company; audited. */
+export async function unlockUser(ctx: OutsideTx, userId: string): Promise<Row<User>> {
+  const user = await staffUser(ctx, userId);
+  const row = await withTransaction(inCompany(ctx, user.companyId), async (ctx) => {
+    const seen = await users.get(ctx, userId);
+    return users.update(ctx, userId, { $set: { unlockedAt: now() } }, { version: seen.version });
+  });
+  await openLock(user.email);
+  return row;
+}
+
+/** Shuts a user out, or lets him in again; the sessions of one who is shut out end at once. */
+export async function setUserStatus(ctx: OutsideTx, userId: string, status: UserStatus): Promise<Row<User>> {
+  const user = await staffUser(ctx, userId);
+  const row = await withTransaction(inCompany(ctx, user.companyId), async (ctx) => {
+    const seen = await users.get(ctx, userId);
+    if (seen.status === status) return seen;
+    const epoch = seen.epoch + 1;
+    return users.update(ctx, userId, { $set: { status, epoch, minEpoch: epoch } }, { version: seen.version });
+  });
+  noteGrant(row);
+  if (status === 'disabled') await endSessions(userId, 'disabled');
+  return row;
+}
+
+/** Ends the sessions of everybody in a company; for suspensions. */
+export async function endCompanySessions(ctx: OutsideTx): Promise<void> {
+  for await (const { _id } of users.each(ctx, {}, { fields: ['_id'] })) {
+    const row = await withTransaction(ctx, async (ctx) => {
+      const seen = await users.findOne(ctx, { _id });
+      if (!seen) return undefined;
+      const epoch = seen.epoch + 1;
+      return users.update(ctx, _id, { $set: { epoch, minEpoch: epoch } }, { version: seen.version });
+    });
+    if (row) noteGrant(row);
+    await endSessions(_id, 'company');
+  }
+}
+
+/** A user of any company; our own staff only for those who manage staff, and never oneself. */
+async function staffUser(ctx: Ctx, userId: string): Promise<Row<User>> {
+  const user = await users.findOne(acrossCompanies(ctx, 'staff decision'), { _id: userId });
+  if (!user) throw notFound('user');
+  if (user.companyId !== PLATFORM_COMPANY_ID || ctx.actor.kind === 'system') return user;
+  if (!ctx.actor.permissions.has('admin:staff') || ctx.actor.id === userId) throw forbidden('forbidden', 'You may not decide on this member of our staff');
+  return user;
+}
