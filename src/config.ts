@@ -88,7 +88,7 @@ const SETTINGS = {
   redisUrl: secret('url'),
   dataDir: text('.data'),
   seedDemo: onOff(true, { default: false, refused: [true] }),
-  demoPassword: { ...secret('provider'), schema: Joi.string().min(12).max(128) },
+  demoPassword: { ...secret('provider'), schema: Joi.string().min(8).max(128) },
   demoWalletCreditPaise: whole(5_000_000, 100_000_000_000, 0),
 
   encryptionKey: secret('hex'),

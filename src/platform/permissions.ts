@@ -126,7 +126,7 @@ const TABLE: Readonly<Record<Role, readonly Permission[]>> = {
     'admin:checks',
     'admin:audit',
   ],
-  platform_admin: [...OWN, 'couriers:read', 'rate-cards:read', 'zones:read', 'imports:read', 'imports:write', ...STAFF],
+  platform_admin: [...OWN, 'couriers:read', 'rate-cards:read', 'rate-cards:write', 'zones:read', 'zones:write', 'imports:read', 'imports:write', ...STAFF],
 };
 
 const SETS = new Map<string, ReadonlySet<Permission>>(

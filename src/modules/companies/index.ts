@@ -2,7 +2,7 @@ import type { Module } from '../../platform/module.ts';
 import { companyRoutes } from './company.routes.ts';
 
 export type { Company, KycStatus, Location } from './company.model.ts';
-export { activeLocation, activeLocations, createCompany, getLocation, noteEmailVerified, ownCompany } from './company.service.ts';
+export { activeLocation, activeLocations, addLocation, createCompany, getLocation, noteEmailVerified, ownCompany } from './company.service.ts';
 export { companyShape, companyView, type CompanyView } from './company.routes.ts';
 
 export const companiesModule: Module = { name: 'companies', routes: companyRoutes };

@@ -71,18 +71,35 @@ async function takeOver({ courier, prefix, used }: { courier: string; prefix: st
     const taken = await used(courier, serials.map((serial) => awbFromSerial(prefix, serial)));
     const free = serials.filter((serial) => !taken.has(awbFromSerial(prefix, serial)));
     if (free.length > 0) return { id: mine._id, leaseUntilMs: leaseUntil.getTime(), serials: free };
+    // Only a block that the series has passed may go: without its row its serials would be given out again.
+    await passBlock(courier, mine.to);
     await awbRows.remove({ _id: mine._id, owner });
   }
 }
 
+/** The block's row is the claim, so a process killed between two commands here loses no number. */
 async function newBlock(courier: string, wanted: number): Promise<Leased> {
   const size = Math.max(wanted, runtime().config.awbBlockSize);
-  const row = await awbRows.change({ _id: `awb:${courier}` }, { $inc: { next: size } }, { upsert: true });
-  const block = blockFrom(FIRST_SERIAL + (row?.next ?? size) - size, size);
-  if (!block) throw conflict('awb_series_used_up', `The ${courier} series of ${MAX_AWB_SERIAL} numbers is used up`);
-  const { from, to } = block;
-  const leaseUntil = new Date(nowMs() + LEASE_MS);
-  const id = `awb:${courier}:${from}`;
-  await awbRows.insert({ _id: id, awbCourier: courier, from, to, owner, leaseUntil });
-  return { id, leaseUntilMs: leaseUntil.getTime(), serials: Array.from({ length: to - from + 1 }, (_, i) => from + i) };
+  for (let next = (await awbRows.findOne({ _id: seriesId(courier) }))?.next ?? FIRST_SERIAL; ; ) {
+    const block = blockFrom(next, size);
+    if (!block) throw conflict('awb_series_used_up', `The ${courier} series of ${MAX_AWB_SERIAL} numbers is used up`);
+    const { from, to } = block;
+    const leaseUntil = new Date(nowMs() + LEASE_MS);
+    const id = `${seriesId(courier)}:${from}`;
+    const claimed = await awbRows.insertNew([{ _id: id, awbCourier: courier, from, to, owner, leaseUntil }]);
+    if (claimed.size === 1) {
+      await passBlock(courier, to);
+      return { id, leaseUntilMs: leaseUntil.getTime(), serials: Array.from({ length: to - from + 1 }, (_, i) => from + i) };
+    }
+    const other = await awbRows.findOne({ _id: id });
+    next = Math.max((await awbRows.findOne({ _id: seriesId(courier) }))?.next ?? next, (other?.to ?? next) + 1);
+  }
+}
+
+function seriesId(courier: string): string {
+  return `awb:${courier}`;
+}
+
+async function passBlock(courier: string, to: number): Promise<void> {
+  await awbRows.change({ _id: seriesId(courier) }, { $max: { next: to + 1 } }, { upsert: true });
 }

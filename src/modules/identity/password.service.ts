@@ -15,6 +15,9 @@ import { openLock } from './throttle.service.ts';
 import { findToken, mintToken, tokenInvalid, useToken } from './token.service.ts';
 import { oneTimeTokens, users } from './user.model.ts';
 
+/** Nobody's mailbox is filled by strangers. */
+const MAX_OPEN_RESETS = 5;
+
 /**
  * Asks for a reset mail. Known and unknown addresses take the same way, which is a queued job: neither answer nor time
  * tells them apart. One open request an address.
@@ -32,6 +35,8 @@ export async function forgotPassword(ctx: OutsideTx, text: string): Promise<void
 export async function sendReset(ctx: OutsideTx, email: string): Promise<void> {
   const user = await users.findOne(everywhere('password reset'), { email });
   if (!user || user.status !== 'active') return;
+  const live = { userId: user._id, purpose: 'resetPassword' as const, usedAt: { $exists: false }, expiresAt: { $gt: now() } };
+  if ((await oneTimeTokens.count(everywhere('password reset'), live, MAX_OPEN_RESETS)) >= MAX_OPEN_RESETS) return;
   const seconds = runtime().config.resetTokenSeconds;
   await withTransaction(inCompany(ctx, user.companyId), async (ctx) => {
     const { secret } = await mintToken(ctx, { purpose: 'resetPassword', email, userId: user._id }, seconds);

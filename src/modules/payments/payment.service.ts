@@ -25,6 +25,7 @@ export async function startOrderPayment(ctx: OutsideTx, input: { orderId: string
   if (order.status !== 'pending_payment') {
     throw conflict('order_not_payable', `An order that is ${order.status.replaceAll('_', ' ')} takes no payment`, { status: order.status });
   }
+  if (order.totals.totalPaise === 0) throw conflict('order_not_payable', 'This order costs nothing', { status: order.status });
   return createPayment(ctx, { purpose: 'order', ...input, amountPaise: order.totals.totalPaise, key });
 }
 

@@ -6,6 +6,7 @@ import { newId } from '../ids.ts';
 import { connection } from './connect.ts';
 import { AlreadyAnswered, answersCollection, answerRow } from './answers.ts';
 import { noteCommitted, openTransaction, Tx, type TxState } from './tx.ts';
+import { tellCommitted } from './watch.ts';
 import { pause } from '../pause.ts';
 
 const { MongoError } = mongoose.mongo;
@@ -71,6 +72,7 @@ async function attempt<T>(ctx: Ctx, session: mongoose.mongo.ClientSession, body:
     await writeRecords(state);
     state.open = false;
     await commit(session, deadline);
+    tellCommitted(state.changes);
     noteCommitted(state);
     transactionSettings.onCommitted({ events: state.events.length, jobs: state.jobs.length });
     return result;

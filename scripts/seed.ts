@@ -1,0 +1,105 @@
+import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Config } from '../src/config.ts';
+import { addProduct, type ProductInput } from '../src/modules/catalog/index.ts';
+import { activeLocations, addLocation, type Location } from '../src/modules/companies/index.ts';
+import { createOperator, findUserByEmail, registerCompany, type Registration } from '../src/modules/identity/index.ts';
+import { readStock, receiveStock } from '../src/modules/inventory/index.ts';
+import { creditWallet } from '../src/modules/wallet/index.ts';
+import { beforeSignIn, systemCtx, type OutsideTx } from '../src/platform/context.ts';
+import { withTransaction } from '../src/platform/db/transaction.ts';
+import { AppError } from '../src/platform/errors.ts';
+import { randomToken } from '../src/platform/ids.ts';
+import { say } from './lib/output.ts';
+import { withSession } from './lib/session.ts';
+
+interface DemoData {
+  company: Omit<Registration, 'password'>;
+  operator: { name: string; email: string };
+  location: Location;
+  stockPerSku: number;
+  products: ProductInput[];
+}
+
+const CREDIT_KEY = 'demo';
+
+/** The demo's data as shipped. */
+async function demoData(): Promise<DemoData> {
+  return JSON.parse(await readFile(new URL('../data/demo.json', import.meta.url), 'utf8')) as DemoData;
+}
+
+/**
+ * Seeds "Demo Traders" once (SEED_DEMO=off or production: never) and says how to sign in. Every step looks whether it
+ * is done, so a first start that was interrupted is finished by the next one.
+ */
+export async function seedDemo(config: Config, tell: (line: string) => void): Promise<void> {
+  if (!config.seedDemo || config.nodeEnv === 'production' || config.role === 'worker') return;
+  const data = await demoData();
+  const password = await demoPassword(config);
+  const companyId = await ensureCompany(data, password);
+  const ctx = systemCtx('seed', companyId);
+  await ensureShop(ctx, data);
+  await once(() =>
+    withTransaction(ctx, (ctx) => creditWallet(ctx, { amountPaise: config.demoWalletCreditPaise, cause: 'credit for trying Dakiya', key: CREDIT_KEY })),
+  );
+  tell(`Demo Traders: sign in as ${data.company.email} (owner) or ${data.operator.email} (operator), password ${password}`);
+}
+
+/** The company that `import` works for when none is named. */
+export async function demoCompanyId(): Promise<string | undefined> {
+  return (await findUserByEmail((await demoData()).company.email))?.companyId;
+}
+
+/** Runs a step that may have been done before, by an earlier start or another process. */
+async function once(step: () => Promise<unknown>): Promise<void> {
+  try {
+    await step();
+  } catch (error) {
+    if (!(error instanceof AppError && error.kind === 'conflict')) throw error;
+  }
+}
+
+async function ensureCompany(data: DemoData, password: string): Promise<string> {
+  const ctx = beforeSignIn('seed');
+  const options = { emailVerified: true, anyPassword: true };
+  if (!(await findUserByEmail(data.company.email))) await once(() => registerCompany(ctx, { ...data.company, password }, options));
+  if (!(await findUserByEmail(data.operator.email))) await once(() => createOperator(ctx, { ...data.operator, role: 'platform_admin', password }, options));
+  const owner = await findUserByEmail(data.company.email);
+  if (!owner) throw new Error('The demo owner was not made');
+  return owner.companyId;
+}
+
+async function ensureShop(ctx: OutsideTx, data: DemoData): Promise<void> {
+  const [location = await addLocation(ctx, data.location)] = await activeLocations(ctx);
+  const skus = data.products.map((p) => p.sku);
+  const stocked = new Set((await readStock(ctx, [{ companyId: ctx.companyId, skus }])).map((s) => s.sku));
+  const missing = data.products.filter((p) => !stocked.has(p.sku));
+  if (missing.length === 0) return;
+  for (const product of missing) await once(() => addProduct(ctx, product));
+  await receiveStock(ctx, { reference: 'OPENING', lines: missing.map(({ sku }) => ({ sku, locationId: location._id, quantity: data.stockPerSku })) });
+}
+
+/** DEMO_PASSWORD, or one generated at the first start and kept under DATA_DIR. */
+async function demoPassword(config: Config): Promise<string> {
+  if (config.demoPassword !== undefined) return config.demoPassword;
+  const file = join(config.dataDir, 'demo-password');
+  const kept = await readFile(file, 'utf8').catch(() => '');
+  if (kept.length >= 12) return kept;
+  const password = `Namaste-${randomToken(6)}-7a`;
+  await mkdir(config.dataDir, { recursive: true });
+  await writeFile(file, password, { mode: 0o600 });
+  await chmod(file, 0o600);
+  return password;
+}
+
+/** `seed --demo`. */
+export async function seedCommand(): Promise<number> {
+  return withSession(async ({ config }) => {
+    if (config.nodeEnv === 'production') {
+      process.stderr.write('The demo is not for production\n');
+      return 1;
+    }
+    await seedDemo({ ...config, seedDemo: true, role: 'both' }, say);
+    return 0;
+  });
+}

@@ -1,0 +1,29 @@
+import type { Module } from '../../platform/module.ts';
+import { courierRoutes } from './courier.routes.ts';
+
+export type {
+  BookAnswer,
+  BookRequest,
+  CourierAdapter,
+  CourierAddress,
+  CourierAnswer,
+  CourierFailure,
+  CourierNdrAction,
+  NdrActionRequest,
+  ParsedWebhook,
+  RawScan,
+  WeightReport,
+} from './adapter.ts';
+export { awbText, isAwbText } from './awb.rules.ts';
+export { dropAwbs, takeAwbs, type UsedAwbs } from './awb.pool.ts';
+export { WEBHOOK_HEADER } from './connection.rules.ts';
+export { callCourier, type CourierAccess } from './courier.calls.ts';
+export type { Connection } from './courier.model.ts';
+export { courierEntry, findCourier, statusTableOf, type CourierEntry } from './courier.registry.ts';
+export { addConnection, chooseConnection, connectionOfWebhook, connectionsOf, courierAccess } from './courier.service.ts';
+export { genericRawScan, mapGenericEvent, type GenericEvent } from './generic.rules.ts';
+export { SANDBOX_COURIER } from './sandbox/sandbox.adapter.ts';
+export { datedBack, disorder, DISORDERS, pickScenario, planScenario, playDelaysMs, SCENARIOS, type Disorder, type Scenario } from './sandbox/sandbox.scenario.ts';
+export { mapCode, type CodeMeaning } from './status-table.rules.ts';
+
+export const couriersModule: Module = { name: 'couriers', routes: courierRoutes };

@@ -1,0 +1,21 @@
+import type { Module } from '../../platform/module.ts';
+import { startSessionFeed } from './access.ts';
+import { apiKeyRoutes, staffRoutes } from './api-key.routes.ts';
+import { authRoutes } from './auth.routes.ts';
+import { identityChecks } from './identity.checks.ts';
+import { onCompanyStatus, sendResetMail } from './identity.jobs.ts';
+import { memberRoutes } from './member.routes.ts';
+
+export { makeAuthenticator, startSessionFeed } from './access.ts';
+export { createOperator, registerCompany, type Registration } from './account.service.ts';
+export { endCompanySessions, unlockUser } from './staff.service.ts';
+export type { User } from './user.model.ts';
+
+export const identityModule: Module = {
+  name: 'identity',
+  routes: [...authRoutes, ...memberRoutes, ...apiKeyRoutes, ...staffRoutes],
+  jobs: [sendResetMail],
+  subscribers: [onCompanyStatus],
+  checks: identityChecks,
+  start: startSessionFeed,
+};
