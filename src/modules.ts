@@ -1,4 +1,13 @@
+import { auditModule } from './modules/audit/index.ts';
+import { catalogModule } from './modules/catalog/index.ts';
 import { companiesModule } from './modules/companies/index.ts';
+import { identityModule } from './modules/identity/index.ts';
+import { notificationsModule } from './modules/notifications/index.ts';
+import { couponsModule } from './modules/coupons/index.ts';
+import { importsModule } from './modules/imports/index.ts';
+import { inventoryModule } from './modules/inventory/index.ts';
+import { ordersModule } from './modules/orders/index.ts';
+import { walletModule } from './modules/wallet/index.ts';
 import type { AnyJob } from './platform/jobs.ts';
 import type { Check, Module } from './platform/module.ts';
 import type { Subscriber } from './platform/outbox.ts';
@@ -6,7 +15,18 @@ import type { AnyRoute } from './platform/route.ts';
 import type { Schedule } from './platform/scheduler.ts';
 
 /** The whole system on one page. */
-export const modules: readonly Module[] = [companiesModule];
+export const modules: readonly Module[] = [
+  identityModule,
+  companiesModule,
+  catalogModule,
+  inventoryModule,
+  couponsModule,
+  ordersModule,
+  importsModule,
+  walletModule,
+  notificationsModule,
+  auditModule,
+];
 
 /** Every public route of every module. */
 export function allRoutes(): AnyRoute[] {

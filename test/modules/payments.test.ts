@@ -6,6 +6,8 @@ import { paymentChecks } from '../../src/modules/payments/payment.checks.ts';
 import { PAYMENT_STATUSES } from '../../src/modules/payments/payment.model.ts';
 import { canBecome, checkoutSignature, hmacHex, isPaid, readEvent, refundablePaise } from '../../src/modules/payments/payment.rules.ts';
 import { makeRazorpay } from '../../src/modules/payments/provider.razorpay.ts';
+import type { PaymentProvider } from '../../src/modules/payments/provider.ts';
+import { payRefund } from '../../src/modules/payments/payment.jobs.ts';
 import { holdForShipments } from '../../src/modules/wallet/index.ts';
 import { systemCtx } from '../../src/platform/context.ts';
 import { withTransaction } from '../../src/platform/db/transaction.ts';
@@ -15,7 +17,7 @@ import { runtime } from '../../src/platform/runtime.ts';
 import { race, startWorld, type Answer, type Merchant, type World } from '../support/world.ts';
 
 describe('payment rules', () => {
-  it('signs as Razorpay does (their published example is an HMAC-SHA256 in hex over order|payment)', () => {
+  it('signs with HMAC-SHA256 in lower-case hex, the checkout over order|payment', () => {
     assert.equal(hmacHex('key', 'The quick brown fox jumps over the lazy dog'), 'f7bc83f430538424b13298e6aa6fb143ef4d59a14946175997479dbc2d1a3cd8');
     assert.equal(checkoutSignature('key', 'order_1', 'pay_1'), hmacHex('key', 'order_1|pay_1'));
   });
@@ -302,6 +304,32 @@ describe('payments', () => {
       const { statuses } = await race(20, () => refund(shop, id));
       assert.deepEqual(statuses, { 201: 1, 409: 19 });
       assert.equal(await balance(shop), 0);
+      await world.checks();
+    });
+
+    it('of a real provider wait for it: recorded at once, paid by the job, once', async () => {
+      const shop = await world.merchant();
+      const id = await paidTopup(shop, 10_000);
+      await world.db.collection('payments').updateOne({ _id: id as never }, { $set: { provider: 'razorpay' } });
+      const asked = await refund(shop, id, { amountPaise: 4_000 });
+      assert.deepEqual([asked.status, asked.body.status, await balance(shop)], [201, 'pending', 6_000]);
+      const waiting = await world.db.collection('jobs').findOne({ name: 'payments.refund', 'payload.refundId': asked.body.id });
+      assert.equal(waiting?.['state'], 'queued');
+      const calls: unknown[] = [];
+      const provider: PaymentProvider = {
+        name: 'razorpay',
+        createOrder: () => Promise.reject(new Error('not asked')),
+        checkoutHolds: () => false,
+        refund(given) {
+          calls.push(given);
+          return Promise.resolve({ providerRefundId: 'rfnd_1' });
+        },
+      };
+      for (let i = 0; i < 2; i += 1) await payRefund(systemCtx('test', shop.companyId), { paymentId: id, refundId: asked.body.id }, () => provider);
+      assert.deepEqual(calls.length, 1);
+      const stored = await world.db.collection('payments').findOne({ _id: id as never });
+      assert.deepEqual([stored?.['refunds'][0].status, stored?.['refunds'][0].providerRefundId], ['processed', 'rfnd_1']);
+      await world.db.collection('jobs').deleteMany({ name: 'payments.refund' });
       await world.checks();
     });
 

@@ -22,7 +22,7 @@ export interface CallOptions {
   token?: string | undefined;
   body?: unknown;
   /** Sent as they are instead of a JSON body. */
-  raw?: string | Buffer | FormData;
+  raw?: string | Uint8Array | FormData;
   headers?: Record<string, string>;
   /** The Idempotency-Key. */
   key?: string;
@@ -112,7 +112,7 @@ export async function startWorld(overrides: Record<string, string> = {}): Promis
         ...(ifMatch === undefined ? {} : { 'if-match': `"${ifMatch}"` }),
         ...headers,
       },
-      ...(raw !== undefined ? { body: raw as BodyInit } : body === undefined ? {} : { body: JSON.stringify(body) }),
+      ...(raw !== undefined ? { body: raw } : body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     const bytes = Buffer.from(await answer.arrayBuffer());
     const json = (answer.headers.get('content-type') ?? '').includes('json');

@@ -18,3 +18,8 @@ export function recentlyEnded(withinMs: number): AsyncIterable<SessionSlot> {
 export function changedUsers(): AsyncIterable<Row<User>> {
   return users.each(everywhere('session feed'), { epoch: { $gt: 0 } }, { fields: ['role', 'locationIds', 'epoch', 'minEpoch'] });
 }
+
+/** The user with this e-mail address, in any company; for the command line and the seed. */
+export async function findUserByEmail(email: string): Promise<Row<User> | undefined> {
+  return users.findOne(everywhere('look-up by e-mail'), { email: email.trim().toLowerCase() });
+}

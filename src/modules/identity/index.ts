@@ -6,6 +6,7 @@ import { identityChecks } from './identity.checks.ts';
 import { onCompanyStatus, sendResetMail } from './identity.jobs.ts';
 import { memberRoutes } from './member.routes.ts';
 
+export { findUserByEmail } from './access.queries.ts';
 export { makeAuthenticator, startSessionFeed } from './access.ts';
 export { createOperator, registerCompany, type Registration } from './account.service.ts';
 export { endCompanySessions, unlockUser } from './staff.service.ts';

@@ -5,6 +5,7 @@ import { orderRoutes } from './order.routes.ts';
 import { openOrderLane } from './order.service.ts';
 
 export type { Address, Customer, Order, OrderLine, OrderShipment, OrderStatus, Parcel, PaymentMethod, Totals } from './order.model.ts';
+export { countImportedOrders } from './order.imported.ts';
 export { defaultParcel, placeBatch, type Placement, type RefusedPlacement } from './order.place.ts';
 export { maskEmail, maskPhone, normalizeOrder, type ImportedFacts, type OrderInput, type OrderRequest } from './order.rules.ts';
 export { getOrder, getOrders, markOrderPaid, placeOrder, updateOrders, type OrderUpdate } from './order.service.ts';

@@ -25,7 +25,7 @@ export interface FreeStock {
 }
 
 /** What a coupon takes off; worked out by the coupons module's rules. */
-export type CouponVerdict = { ok: true; discountPaise: number } | { ok: false; error: AppError };
+export type CouponVerdict = { ok: true; discountPaise: number; freeShipping: boolean } | { ok: false; error: AppError };
 
 /** Everything read for one company before deciding; `take` marks what earlier requests of the batch have used. */
 export interface CompanyShelf {
@@ -59,7 +59,7 @@ export function allocate(request: OrderRequest, shelf: CompanyShelf, coupon: (li
     line.locationId = place.locationId;
     line.reservedQuantity = line.quantity;
   });
-  const totals = settleTotals(request, lines, verdict?.discountPaise ?? 0);
+  const totals = settleTotals(request, lines, verdict ?? { discountPaise: 0, freeShipping: false });
   return { lines, totals, ...parcelOf(request, shelf.products, defaults) };
 }
 
@@ -122,11 +122,11 @@ function bestAvailable(shelf: CompanyShelf, sku: string): number {
 }
 
 /** Totals in exact paise; the discount is spread over the lines by value, the rest of the division on the last ones. */
-function settleTotals(request: OrderRequest, lines: OrderLine[], couponDiscount: number): Totals {
+function settleTotals(request: OrderRequest, lines: OrderLine[], coupon: { discountPaise: number; freeShipping: boolean }): Totals {
   const { imported } = request;
   const subtotalPaise = lines.reduce((sum, line) => sum + line.totalPaise, 0);
-  const discountPaise = Math.min(subtotalPaise, couponDiscount + (imported?.discountPaise ?? 0));
-  const shippingPaise = imported?.shippingPaise ?? 0;
+  const discountPaise = Math.min(subtotalPaise, coupon.discountPaise + (imported?.discountPaise ?? 0));
+  const shippingPaise = coupon.freeShipping ? 0 : (imported?.shippingPaise ?? 0);
   let left = discountPaise;
   let base = subtotalPaise;
   for (const line of lines) {

@@ -160,7 +160,7 @@ function decide({ ctx, request }: Placement, shelf: Shelf): Decided {
   const verdict = (lines: OrderLine[]): CouponVerdict => {
     const judged = judgeCoupon(ctx.companyId, request, lines, shelf.coupons);
     if (judged.ok) taken = judged.taken;
-    return judged.ok ? { ok: true, discountPaise: judged.taken.discountPaise } : judged;
+    return judged.ok ? { ok: true, discountPaise: judged.taken.discountPaise, freeShipping: judged.freeShipping } : judged;
   };
   const allocation = allocate(request, shelf, verdict, defaultParcel());
   const order = newOrder(ctx, request, allocation);
@@ -174,7 +174,7 @@ function decide({ ctx, request }: Placement, shelf: Shelf): Decided {
   return { placement: { ctx, request }, order, ...(taken ? { coupon: taken } : {}) };
 }
 
-type Judged = { ok: true; taken: NonNullable<Decided['coupon']> } | { ok: false; error: AppError };
+type Judged = { ok: true; taken: NonNullable<Decided['coupon']>; freeShipping: boolean } | { ok: false; error: AppError };
 
 function judgeCoupon(companyId: string, request: OrderRequest, lines: readonly OrderLine[], shelf: CouponShelf): Judged {
   const code = request.couponCode ?? '';
@@ -196,7 +196,7 @@ function judgeCoupon(companyId: string, request: OrderRequest, lines: readonly O
     atMs: now().getTime(),
   });
   if (!discount.ok) return refuse(discount.code, discount.message);
-  return { ok: true, taken: { row, customerKey, discountPaise: discount.discountPaise } };
+  return { ok: true, taken: { row, customerKey, discountPaise: discount.discountPaise }, freeShipping: discount.freeShipping };
 }
 
 function newOrder({ actor }: Ctx, request: OrderRequest, allocation: Allocation): Order & { _id: string } {

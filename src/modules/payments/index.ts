@@ -1,7 +1,7 @@
 import type { Module } from '../../platform/module.ts';
 import { paymentChecks } from './payment.checks.ts';
+import { paymentJobs } from './payment.jobs.ts';
 import { paymentDevRoutes, paymentRoutes } from './payment.routes.ts';
-import { paymentJobs } from './refund.service.ts';
 
 export type { Payment, PaymentStatus } from './payment.model.ts';
 export { startOrderPayment, startTopup, verifyPayment } from './payment.service.ts';

@@ -4,7 +4,6 @@ import type { Row } from '../../platform/db/collection.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { conflict } from '../../platform/errors.ts';
 import { newId } from '../../platform/ids.ts';
-import { job } from '../../platform/jobs.ts';
 import { againOnConflict, takeBackTopup } from '../wallet/index.ts';
 import { payments, type Payment, type PaymentStatus, type Refund } from './payment.model.ts';
 import { refundablePaise } from './payment.rules.ts';
@@ -62,27 +61,3 @@ async function recordRefund(tx: Tx, id: string, input: RefundInput, begun: Pick<
   if (payment.purpose === 'topup') await takeBackTopup(tx, { amountPaise, cause: 'Top-up refunded', paymentId: id, refundId: refund.id });
   return { payment: changed, refund };
 }
-
-/** Makes the provider pay a recorded refund, then notes it; the provider knows repeats by the refund's id. */
-async function payRefund(ctx: OutsideTx, paymentId: string, refundId: string): Promise<void> {
-  const { provider, providerPaymentId = '', refunds } = await payments.get(ctx, paymentId);
-  const refund = refunds.find(({ id }) => id === refundId);
-  if (refund?.status !== 'pending') return;
-  const { providerRefundId } = await providerNamed(provider).refund({ providerPaymentId, amountPaise: refund.amountPaise, refundId });
-  await withTransaction(ctx, async (ctx) => {
-    const payment = await payments.get(ctx, paymentId);
-    const i = payment.refunds.findIndex(({ id, status }) => id === refundId && status === 'pending');
-    if (i < 0) return;
-    const change = { [`refunds.${i}.status`]: 'processed', [`refunds.${i}.providerRefundId`]: providerRefundId };
-    await payments.update(ctx, paymentId, { $set: change as never }, { version: payment.version });
-  });
-}
-
-export const paymentJobs = [
-  job<{ paymentId: string; refundId: string }>({
-    name: 'payments.refund',
-    attempts: 12,
-    backoffMs: 2_000,
-    handle: (ctx, { paymentId, refundId }) => payRefund(ctx, paymentId, refundId),
-  }),
-];

@@ -77,7 +77,11 @@ export interface Route {
   rules: ZoneRules;
 }
 
-function pincodeRefusal(request: RateRequest, coverage: Coverage): string | null {
+/** The part of a request that decides whether a courier serves its two ends. */
+export type Journey = Pick<RateRequest, 'originPincode' | 'destinationPincode' | 'paymentMethod' | 'direction'>;
+
+/** Null when the courier serves both ends in the way that is asked for, else a sentence naming what it lacks there. */
+export function pincodeRefusal(request: Journey, coverage: Coverage): string | null {
   const { origin, destination, servesUnlisted } = coverage;
   const from = `the origin pincode ${request.originPincode}`;
   const to = `the destination pincode ${request.destinationPincode}`;

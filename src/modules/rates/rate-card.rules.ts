@@ -101,8 +101,13 @@ function zoneRuleFaults(rules: readonly ZoneOverride[] = []): FieldFault[] {
   return rules.flatMap(overrideFaults);
 }
 
+/** True for the name of a courier or service: 1 to 64 lower-case letters, digits and `._-`. */
+export function isSlug(text: string): boolean {
+  return SLUG.test(text);
+}
+
 function slugFaults(path: string, text: string): FieldFault[] {
-  return SLUG.test(text)
+  return isSlug(text)
     ? []
     : [{ path, message: 'Use 1 to 64 lower-case letters, digits, dots, hyphens or underscores' }];
 }

@@ -49,6 +49,8 @@ export interface CompiledOverride {
   readonly destinations?: ReadonlySet<string>;
   readonly prefixes?: readonly string[];
   readonly states?: ReadonlySet<string>;
+  /** Set when it comes from a custom zone and not from the card itself. */
+  readonly zoneName?: string;
 }
 
 export interface ZoneAnswer {
@@ -82,6 +84,16 @@ export function compileOverrides(overrides: readonly ZoneOverride[] = []): Compi
     .sort((a, b) => a.kind - b.kind || a.number - b.number);
 }
 
+/** A custom zone's pincodes as an exception for parcels to them; they come after the pin lists of a card itself. */
+export function compileZone(zone: Zone, zoneName: string, pincodes: readonly string[]): CompiledOverride {
+  return { zone, kind: 0, number: 0, destinations: new Set(pincodes), zoneName };
+}
+
+/** A card's own exceptions and those of custom zones in one list, in the order in which zoneOf asks them. */
+export function joinOverrides(own: readonly CompiledOverride[], zones: readonly CompiledOverride[]): CompiledOverride[] {
+  return [...own.filter(({ kind }) => kind === 0), ...zones, ...own.filter(({ kind }) => kind !== 0)];
+}
+
 /** The city group of a pincode, by its longest known prefix. */
 export function cityGroupOf(pincode: string, rules: ZoneRules): CityGroup | undefined {
   for (const length of rules.prefixLengths) {
@@ -107,6 +119,9 @@ function overridden(origin: Pincode, destination: Pincode, overrides: ZoneOverri
     return { zone, reason: `Zone ${zone} by the area "${name}"` };
   }
   if (!match) return undefined;
+  if (match.zoneName !== undefined) {
+    return { zone: match.zone, reason: `Zone ${match.zone} by the pincode list of the zone "${match.zoneName}"` };
+  }
   const reason = `Zone ${match.zone} by rule ${match.number} of the rate card (${OVERRIDE_WORDS[match.kind]})`;
   return { zone: match.zone, reason };
 }

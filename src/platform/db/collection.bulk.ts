@@ -80,7 +80,7 @@ function operation<T>(spec: CollectionSpec, tx: Tx, { match, where, change, orIn
   if (!orInsert) return { updateOne: { filter, update } };
   assertOwnFields(Object.keys(orInsert));
   return {
-    updateOne: { filter, update: { ...update, $setOnInsert: { ...orInsert, _id: newId(), createdAt: at } }, upsert: true },
+    updateOne: { filter, update: { ...update, $setOnInsert: { ...orInsert, _id: (match as Plain)['_id'] ?? newId(), createdAt: at } }, upsert: true },
   };
 }
 

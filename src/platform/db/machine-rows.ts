@@ -52,7 +52,7 @@ const registered = new Map<MachineRowsName, readonly IndexSpec[]>();
 
 /** Declares the one user of a machine-row collection; refuses names that `MACHINE_ROWS` does not list. */
 export function machineRows<R extends { _id: string }>(name: MachineRowsName, indexes: readonly IndexSpec[] = []): MachineRows<R> {
-  if (!(name in MACHINE_ROWS)) throw new Error(`${name} is not a listed machine-row collection`);
+  if (!Object.hasOwn(MACHINE_ROWS, name)) throw new Error(`${name} is not a listed machine-row collection`);
   registered.set(name, [...(registered.get(name) ?? []), ...indexes]);
   const rows = (): MongoCollection<R> => {
     if (openTransaction.getStore()?.open) throw new Error(`Machine rows (${name}) cannot be touched inside a transaction`);
