@@ -3,14 +3,12 @@ import { allChecks } from '../src/modules.ts';
 import { loadConfig } from '../src/config.ts';
 import { makeLogger } from '../src/platform/logger.ts';
 import { useRuntime } from '../src/platform/runtime.ts';
-import { benchImport } from './import.ts';
 import { open } from './lib/client.ts';
 import { printTable, report, rssMb } from './lib/measure.ts';
-import { databaseUri, startDatabase, startReference, startSubject } from './lib/service.ts';
+import { databaseUri, startDatabase, startReference, startSubject, temporaryFolder } from './lib/service.ts';
 import { COUPONS, MERCHANTS, openShop, SKUS, type Shop } from './lib/shop.ts';
 import { benchPlaceOrder } from './place-order.ts';
 import { benchHotSku, benchNoop, benchQuote } from './requests.ts';
-import { benchLabels, benchScans } from './shipping.ts';
 
 const args = new Set(process.argv.slice(2));
 const wanted = (name: string): boolean => args.size === 0 || [...args].every((a) => a.startsWith('--')) || args.has(name);
@@ -20,7 +18,8 @@ const database = await startDatabase();
 const serviceUri = databaseUri(database.uri, 'dakiya_bench');
 const reference = await startReference(databaseUri(database.uri, 'raw'));
 await reference.run({ run: 'seed' });
-let subject = await startSubject(serviceUri);
+const folder = await temporaryFolder();
+let subject = await startSubject(serviceUri, folder.path);
 
 try {
   process.stderr.write(`opening ${MERCHANTS} shops with ${SKUS} products and ${COUPONS} coupons each …\n`);
@@ -33,13 +32,13 @@ try {
   if (wanted('start')) {
     c.close();
     await subject.stop();
-    subject = await startSubject(serviceUri);
+    subject = await startSubject(serviceUri, folder.path);
     report({ name: 'start.ready', value: subject.readyMs / 1000, unit: 's', goal: '≤ 2', reached: subject.readyMs <= 2000, note: 'existing database' });
     await new Promise((resolve) => setTimeout(resolve, 3000));
     report({ name: 'start.idle_memory', value: rssMb(subject.pid), unit: 'MB', goal: '≤ 200', reached: rssMb(subject.pid) <= 200 });
   }
   if (wanted('noop')) await benchNoop(subject, shop);
-  if (wanted('place-order')) await benchPlaceOrder(subject, reference, database.pid, shops, quick ? 1 : 5, quick ? 1500 : 3000);
+  if (wanted('place-order')) await benchPlaceOrder(subject, reference, database.pid, shops, quick ? 1 : 5, Number(process.env['BENCH_MS'] ?? (quick ? 1500 : 3000)));
   if (wanted('hot-sku')) {
     const connection = await open(subject.port);
     for (const n of [1, 2, 3]) {
@@ -49,14 +48,15 @@ try {
     connection.close();
   }
   if (wanted('quote')) await benchQuote(subject, shop, database.pid, await addCards(shop, 16));
-  if (wanted('import')) await benchImport(subject, reference, shops, quick ? 1 : 3);
-  if (wanted('labels')) await benchLabels(subject, shop);
-  if (wanted('scans')) await benchScans(subject, reference, shop, serviceUri);
+  if (wanted('import')) await (await import('./import.ts')).benchImport(subject, reference, shops, quick ? 1 : 3);
+  if (wanted('labels')) await (await import('./shipping.ts')).benchLabels(subject, shop);
+  if (wanted('scans')) await (await import('./shipping.ts')).benchScans(subject, reference, shop, serviceUri);
   await verify();
 } finally {
   await subject.stop();
   reference.stop();
   await database.stop();
+  await folder.remove();
 }
 const missed = printTable();
 process.stdout.write(missed === 0 ? '\nevery goal reached\n' : `\n${missed} goals missed\n`);

@@ -7,6 +7,8 @@ import { couponsModule } from './modules/coupons/index.ts';
 import { importsModule } from './modules/imports/index.ts';
 import { inventoryModule } from './modules/inventory/index.ts';
 import { ordersModule } from './modules/orders/index.ts';
+import { paymentsModule } from './modules/payments/index.ts';
+import { ratesModule } from './modules/rates/index.ts';
 import { walletModule } from './modules/wallet/index.ts';
 import type { AnyJob } from './platform/jobs.ts';
 import type { Check, Module } from './platform/module.ts';
@@ -21,9 +23,11 @@ export const modules: readonly Module[] = [
   catalogModule,
   inventoryModule,
   couponsModule,
+  ratesModule,
   ordersModule,
   importsModule,
   walletModule,
+  paymentsModule,
   notificationsModule,
   auditModule,
 ];

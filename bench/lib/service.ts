@@ -14,11 +14,13 @@ export interface Subject {
 
 const NO_LIMIT = '1000000000';
 
+/** `--profile` writes a CPU profile of the service into .data/profiles when it ends. */
+const PROFILE = process.argv.includes('--profile') ? ['--cpu-prof', '--cpu-prof-dir=.data/profiles'] : [];
+
 /** The service as it is shipped (compiled, development mode for the missing secrets), on its own process. */
-export async function startSubject(mongodbUri: string, overrides: Record<string, string> = {}): Promise<Subject> {
-  const folder = await mkdtemp(join(tmpdir(), 'dakiya-bench-'));
+export async function startSubject(mongodbUri: string, folder: string, overrides: Record<string, string> = {}): Promise<Subject> {
   const started = performance.now();
-  const child = spawn(process.execPath, [join(import.meta.dirname, '../../dist/src/main.js'), 'serve'], {
+  const child = spawn(process.execPath, [...PROFILE, join(import.meta.dirname, '../../dist/src/main.js'), 'serve'], {
     env: {
       ...process.env,
       NODE_ENV: 'development',
@@ -63,9 +65,14 @@ export async function startSubject(mongodbUri: string, overrides: Record<string,
       child.kill('SIGTERM');
       await gone;
       log.end();
-      await rm(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** A folder for the service's secrets and log, for the whole run. */
+export async function temporaryFolder(): Promise<{ path: string; remove(): Promise<void> }> {
+  const path = await mkdtemp(join(tmpdir(), 'dakiya-bench-'));
+  return { path, remove: () => rm(path, { recursive: true, force: true }) };
 }
 
 /** The process of the reference loops. */

@@ -76,7 +76,7 @@ export function makeJobRunner(jobs: readonly AnyJob[], options: { concurrency?: 
   const active = new Map<string, { done: Promise<void>; abort: AbortController }>();
   let running = false;
   let timer: NodeJS.Timeout | undefined;
-  let looking = false;
+  let looking: Promise<void> | undefined;
   let again = false;
 
   const claim = async (): Promise<JobRow | undefined> => {
@@ -97,12 +97,14 @@ export function makeJobRunner(jobs: readonly AnyJob[], options: { concurrency?: 
     const leaseMs = runtime().config.jobLeaseMs;
     const beat = setInterval(() => {
       void jobRows
-        .change({ _id: row._id, owner, state: 'running' }, { $set: { leaseUntil: new Date(nowMs() + leaseMs) } })
+        .change({ _id: row._id, owner, attempts: row.attempts, state: 'running' }, { $set: { leaseUntil: new Date(nowMs() + leaseMs) } })
         .then((kept) => (kept ? undefined : abort.abort()))
         .catch(() => undefined);
     }, Math.max(20, leaseMs / 3));
     const work = (async () => {
       try {
+        // Counted before the work begins: a job that ends its process each time must come to an end too.
+        if (row.attempts > spec.attempts) throw new Error('The process ended during every attempt');
         await spec.handle(systemCtx(`job:${row.name}`, row.companyId, row.requestId), row.payload, { id: row._id, attempt: row.attempts, signal: abort.signal });
         await finish(row, owner);
       } catch (error) {
@@ -117,29 +119,35 @@ export function makeJobRunner(jobs: readonly AnyJob[], options: { concurrency?: 
   };
 
   const look = async (): Promise<void> => {
-    if (looking) {
-      again = true;
-      return;
-    }
-    looking = true;
     try {
       do {
         again = false;
         while (running && active.size < concurrency) {
           const row = await claim();
           if (!row) break;
-          void run(row).then(() => poke());
+          if (!running) {
+            await giveBack(row, owner);
+            break;
+          }
+          void run(row)
+            .catch((error: unknown) => runtime().log.warn('jobs.outcome_not_kept', { job: row.name, jobId: row._id, error }))
+            .then(() => poke());
         }
       } while (again && running && active.size < concurrency);
     } catch (error) {
       runtime().log.warn('jobs.look_failed', { error });
-    } finally {
-      looking = false;
     }
   };
 
   const poke = (): void => {
-    if (running) void look();
+    if (!running) return;
+    if (looking) again = true;
+    else {
+      looking = look().finally(() => {
+        looking = undefined;
+        if (again && active.size < concurrency) poke();
+      });
+    }
   };
 
   return {
@@ -151,6 +159,7 @@ export function makeJobRunner(jobs: readonly AnyJob[], options: { concurrency?: 
     async stop(graceMs) {
       running = false;
       clearInterval(timer);
+      await looking;
       const all = Promise.allSettled([...active.values()].map((a) => a.done));
       let late: NodeJS.Timeout | undefined;
       await Promise.race([all, new Promise((resolve) => (late = setTimeout(resolve, graceMs)))]);
@@ -170,9 +179,14 @@ export function makeJobRunner(jobs: readonly AnyJob[], options: { concurrency?: 
   };
 }
 
+/** Returns what was claimed while the runner stopped, as if it had not been taken. */
+async function giveBack(row: JobRow, owner: string): Promise<void> {
+  await jobRows.change({ _id: row._id, owner }, { $set: { state: 'queued' }, $unset: { owner: '', leaseUntil: '' }, $inc: { attempts: -1 } });
+}
+
 async function finish(row: JobRow, owner: string): Promise<void> {
   await jobRows.change(
-    { _id: row._id, owner },
+    { _id: row._id, owner, attempts: row.attempts },
     { $set: { state: 'done', expireAt: new Date(nowMs() + KEEP_DONE_MS) }, $unset: { owner: '', leaseUntil: '', dedupeKey: '' } },
   );
 }
@@ -183,7 +197,7 @@ async function fail(row: JobRow, owner: string, spec: AnyJob, error: unknown): P
   const wait = Math.min(MAX_BACKOFF_MS, spec.backoffMs * 2 ** Math.min(row.attempts - 1, 20)) * (0.5 + Math.random() / 2);
   runtime().log[dead ? 'error' : 'warn'](dead ? 'job.dead' : 'job.failed', { job: row.name, jobId: row._id, attempt: row.attempts, error });
   await jobRows.change(
-    { _id: row._id, owner },
+    { _id: row._id, owner, attempts: row.attempts },
     {
       $set: dead ? { state: 'dead' } : { state: 'queued', runAt: new Date(nowMs() + wait) },
       $push: { log: { $each: [{ at: now(), error: message }], $slice: -20 } },

@@ -31,6 +31,8 @@ export interface Subscriber {
 }
 
 const BATCH = 500;
+/** Commits of this long are delivered together: a delivery is a few commands, whatever it carries. */
+const GATHER_MS = 50;
 const MAX_ATTEMPTS = 8;
 const KEEP_MS = 7 * 86_400_000;
 
@@ -57,7 +59,8 @@ export interface OutboxDispatcher {
 
 /**
  * Makes the dispatcher of this process. One process at a time holds the lease and delivers, so events keep their order
- * and nothing is claimed row by row; a failing event waits aside with back-off and never holds up the others.
+ * and nothing is claimed row by row; a failing event waits aside with back-off, with the later ones of its key, and never
+ * holds up the others.
  */
 export function makeOutboxDispatcher(subscribers: readonly Subscriber[]): OutboxDispatcher {
   const owner = newId();
@@ -67,14 +70,23 @@ export function makeOutboxDispatcher(subscribers: readonly Subscriber[]): Outbox
   let timer: NodeJS.Timeout | undefined;
   let current: Promise<number> | undefined;
   let again = false;
+  let gathering: NodeJS.Timeout | undefined;
+  let leasedUntilMs = 0;
 
+  /** Renewed only in its second half: a lease in hand needs no command. */
   const holdLease = async (): Promise<boolean> => {
-    const at = now();
-    const leaseUntil = new Date(nowMs() + runtime().config.jobLeaseMs);
+    const { jobLeaseMs } = runtime().config;
+    if (leasedUntilMs - nowMs() > jobLeaseMs / 2) return true;
+    const leaseUntil = new Date(nowMs() + jobLeaseMs);
     await leases.insertNew([{ _id: 'outbox' }]);
-    const free = [{ owner }, { leaseUntil: { $lt: at } }, { owner: { $exists: false } }];
-    return (await leases.change({ _id: 'outbox', $or: free }, { $set: { owner, leaseUntil } })) !== undefined;
+    const free = [{ owner }, { leaseUntil: { $lt: now() } }, { owner: { $exists: false } }];
+    const held = await leases.change({ _id: 'outbox', $or: free }, { $set: { owner, leaseUntil } });
+    leasedUntilMs = held ? leaseUntil.getTime() : 0;
+    return held !== undefined;
   };
+
+  const markDone = (which: { _id: { $in: string[] } } | { pending: true; type: { $nin: string[] } }): Promise<number> =>
+    rows.changeAll(which, { $unset: { pending: '' }, $set: { expireAt: new Date(nowMs() + KEEP_MS) } });
 
   const deliverOne = async (event: OutboxRow): Promise<boolean> => {
     for (const subscriber of byType.get(event.type) ?? []) {
@@ -89,27 +101,30 @@ export function makeOutboxDispatcher(subscribers: readonly Subscriber[]): Outbox
   };
 
   const deliver = async (): Promise<number> => {
-    let total = 0;
     if (!(await holdLease())) return 0;
-    for (;;) {
-      const due = await rows.find({ pending: true, $or: [{ nextAt: { $exists: false } }, { nextAt: { $lte: now() } }] }, { sort: { _id: 1 }, limit: BATCH });
-      if (due.length === 0) return total;
+    const heard = [...byType.keys()];
+    let total = await markDone({ pending: true, type: { $nin: heard } });
+    const waiting = new Set<string>();
+    for (let after = ''; ; ) {
+      const page = await rows.find({ pending: true, type: { $in: heard }, _id: { $gt: after } }, { sort: { _id: 1 }, limit: BATCH });
       const done: string[] = [];
-      for (const event of due) if (!byType.has(event.type) || (await deliverOne(event))) done.push(event._id);
-      await rows.changeAll({ _id: { $in: done } }, { $unset: { pending: '' }, $set: { expireAt: new Date(nowMs() + KEEP_MS) } });
+      for (const event of page) {
+        const key = `${event.companyId}|${event.key}`;
+        if (waiting.has(key)) continue;
+        if (!(await holdLease())) break;
+        if ((event.nextAt?.getTime() ?? 0) <= nowMs() && (await deliverOne(event))) done.push(event._id);
+        else waiting.add(key);
+      }
+      if (done.length > 0) await markDone({ _id: { $in: done } });
       total += done.length;
-      if (due.length < BATCH && !again) return total;
-      again = false;
-      if (!(await holdLease())) return total;
+      if (page.length < BATCH || !(await holdLease())) return total;
+      after = page.at(-1)?._id ?? after;
     }
   };
 
-  const poke = (): void => {
-    if (current) {
-      again = true;
-      return;
-    }
-    if (!running) return;
+  const run = (): void => {
+    gathering = undefined;
+    if (!running || current) return;
     current = deliver()
       .catch((error: unknown) => {
         runtime().log.warn('outbox.failed', { error });
@@ -117,7 +132,15 @@ export function makeOutboxDispatcher(subscribers: readonly Subscriber[]): Outbox
       })
       .finally(() => {
         current = undefined;
+        if (again) poke();
+        again = false;
       });
+  };
+
+  const poke = (): void => {
+    if (!running) return;
+    if (current) again = true;
+    else gathering ??= setTimeout(run, GATHER_MS);
   };
 
   return {
@@ -128,7 +151,9 @@ export function makeOutboxDispatcher(subscribers: readonly Subscriber[]): Outbox
     async stop() {
       running = false;
       clearInterval(timer);
+      clearTimeout(gathering);
       await current;
+      leasedUntilMs = 0;
       await leases.change({ _id: 'outbox', owner }, { $unset: { owner: '', leaseUntil: '' } });
     },
     poke,

@@ -25,8 +25,7 @@ describe('audit log', () => {
     other = await world.merchant();
   });
   after(async () => {
-    await world.checks();
-    await world.close();
+    await world.checks().finally(() => world.close());
   });
 
   it('shows who changed what in the own company only, and no values', async () => {

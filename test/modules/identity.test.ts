@@ -42,8 +42,7 @@ describe('identity', () => {
     merchant = await world.merchant();
   });
   after(async () => {
-    await world.checks();
-    await world.close();
+    await world.checks().finally(() => world.close());
   });
 
   describe('register', () => {
@@ -215,14 +214,14 @@ describe('identity', () => {
     });
 
     it('can be listed and ended one by one', async () => {
-      const a = (await login(owner.email, {})).body;
+      const a = (await login(owner.email)).body;
       const b = (await login(owner.email)).body;
       const list = await world.api('GET', '/v1/auth/sessions', { token: a.accessToken });
       assert.equal(list.status, 200);
       assert.equal(list.body.data.length, 3);
       assert.equal(list.body.data.filter((s: { current: boolean }) => s.current).length, 1);
       const other = (await world.api('GET', '/v1/auth/sessions', { token: b.accessToken })).body.data.find((s: { current: boolean }) => s.current);
-      const foreign = await world.api('DELETE', `/v1/auth/sessions/${other.id}`, { token: merchant.token });
+      const foreign = await world.api('DELETE', `/v1/auth/sessions/${other.id}`, { token: (await login(merchant.email)).body.accessToken });
       assert.equal(foreign.status, 404);
       assert.equal((await world.api('DELETE', `/v1/auth/sessions/${other.id}`, { token: a.accessToken })).status, 204);
       assert.equal((await me(b.accessToken)).status, 401);
@@ -514,8 +513,7 @@ describe('identity under attack', () => {
     merchant = await world.merchant({ location: false });
   });
   after(async () => {
-    await world.checks();
-    await world.close();
+    await world.checks().finally(() => world.close());
   });
 
   it('locks after five failures, known address or not, and lets a known device in', async () => {

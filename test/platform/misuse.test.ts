@@ -3,7 +3,7 @@ import { inCompany, type Ctx, type OutsideTx, type Tx } from '../../src/platform
 import type { ChangeOf, Guard, Row } from '../../src/platform/db/collection.ts';
 import { machineRows, type MachineRowsName } from '../../src/platform/db/machine-rows.ts';
 import { withTransaction } from '../../src/platform/db/transaction.ts';
-import { AppError, conflict } from '../../src/platform/errors.ts';
+import { type AppError, conflict } from '../../src/platform/errors.ts';
 import { newId } from '../../src/platform/ids.ts';
 import { gate, memberCtx, openHouse, type House } from './house.ts';
 import { books, type Book } from './shelf.ts';

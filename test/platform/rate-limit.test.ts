@@ -183,7 +183,7 @@ describe('rate limits', () => {
       const store = memoryLimitStore(160);
       for (let n = 0; n < 10_000; n += 1) {
         atMs += 1;
-        store.hit(`k${n}`, 60_000, 1);
+        void store.hit(`k${n}`, 60_000, 1);
         assert(store.size() <= 160);
       }
       assert.deepEqual(store.hit('k9999', 60_000, 1), { used: 2, resetAtMs: atMs + 60_000 });
@@ -191,15 +191,15 @@ describe('rate limits', () => {
 
     it('forgets windows that ended', () => {
       const store = memoryLimitStore(50_000);
-      for (let n = 0; n < 5_000; n += 1) store.hit(`old${n}`, 60_000, 1);
+      for (let n = 0; n < 5_000; n += 1) void store.hit(`old${n}`, 60_000, 1);
       atMs += 60_000;
-      for (let n = 0; n < 2_000; n += 1) store.hit(`new${n}`, 60_000, 1);
+      for (let n = 0; n < 2_000; n += 1) void store.hit(`new${n}`, 60_000, 1);
       assert(store.size() <= 3_024, String(store.size()));
     });
 
     it('stores nothing for a look', () => {
       const store = memoryLimitStore();
-      store.hit('k', 60_000, 0);
+      void store.hit('k', 60_000, 0);
       assert.equal(store.size(), 0);
     });
   });

@@ -2,7 +2,7 @@ import { strict as assert } from 'node:assert';
 import type { AnswerRecorder, OutsideTx, Tx } from '../../src/platform/context.ts';
 import type { Filter, Row } from '../../src/platform/db/collection.ts';
 import { transactionSettings, withTransaction } from '../../src/platform/db/transaction.ts';
-import { AppError, conflict } from '../../src/platform/errors.ts';
+import { type AppError, conflict } from '../../src/platform/errors.ts';
 import { newId } from '../../src/platform/ids.ts';
 import { field, idParams, route, shape } from '../../src/platform/route.ts';
 import { failNext, failNoMore, memberCtx, openHouse, serveRoutes, tokenOf, until, type House } from './house.ts';

@@ -16,9 +16,6 @@ export interface AuditRow {
 
 export const auditRows = machineRows<AuditRow>('audit', [
   { keys: { companyId: 1, at: -1, _id: -1 } },
-  { keys: { companyId: 1, collection: 1, at: -1, _id: -1 } },
-  { keys: { companyId: 1, actorId: 1, at: -1, _id: -1 } },
   { keys: { rowId: 1, at: -1, _id: -1 } },
-  { keys: { actorId: 1, at: -1, _id: -1 } },
   { keys: { at: -1, _id: -1 } },
 ]);

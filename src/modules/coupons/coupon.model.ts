@@ -91,6 +91,7 @@ export const couponUses = defineCollection<CouponUse>({
     count: { type: Number, required: true, min: 0 },
   },
   audited: false,
+  listed: false,
   indexes: [{ keys: { companyId: 1, couponId: 1, customerKey: 1 }, unique: true }],
 });
 
@@ -116,8 +117,6 @@ export const couponRedemptions = defineCollection<CouponRedemption>({
     givenBackAt: { type: Date },
   },
   audited: false,
-  indexes: [
-    { keys: { companyId: 1, orderId: 1 }, unique: true },
-    { keys: { couponId: 1, customerKey: 1 } },
-  ],
+  listed: false,
+  indexes: [{ keys: { companyId: 1, orderId: 1 }, unique: true }],
 });

@@ -24,11 +24,21 @@ export interface Registration {
   password: string;
 }
 
+interface RegistrationOptions {
+  emailVerified?: boolean;
+  anyPassword?: boolean;
+}
+
+interface Registered {
+  user: Row<User>;
+  company: Row<Company>;
+}
+
 /**
  * Opens a company's account with its owner, in one transaction with the mail that proves the address. 409
  * `email_taken` for an address that any company's user has; 400 naming all faulty fields. `anyPassword` is for the demo.
  */
-export async function registerCompany(ctx: OutsideTx, input: Registration, options: { emailVerified?: boolean; anyPassword?: boolean } = {}): Promise<{ user: Row<User>; company: Row<Company> }> {
+export async function registerCompany(ctx: OutsideTx, input: Registration, options: RegistrationOptions = {}): Promise<Registered> {
   const faults = makeFaults();
   const email = faults.take('email', parseEmail(input.email));
   const name = parseName(faults, 'name', input.name);

@@ -77,7 +77,8 @@ export async function rotateApiKey(ctx: OutsideTx, id: string, overlapSeconds: n
 /** Ends a key for good, at once here and within a second elsewhere; 409 `api_key_revoked` the second time. */
 export async function revokeApiKey(ctx: OutsideTx, id: string): Promise<void> {
   await withTransaction(ctx, async (ctx) => {
-    await apiKeys.update(ctx, id, { $set: { revokedAt: now() }, $unset: { previousHash: '', previousUntil: '' } }, { where: { revokedAt: { $exists: false } }, otherwise: revoked });
+    const change = { $set: { revokedAt: now() }, $unset: { previousHash: '' as const, previousUntil: '' as const } };
+    await apiKeys.update(ctx, id, change, { where: { revokedAt: { $exists: false } }, otherwise: revoked });
   });
   forgetApiKeys(id);
 }

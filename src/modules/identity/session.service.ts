@@ -1,7 +1,7 @@
 import { now, nowMs } from '../../platform/clock.ts';
 import { PLATFORM_COMPANY_ID, inCompany, type Ctx, type OutsideTx } from '../../platform/context.ts';
 import type { Row } from '../../platform/db/collection.ts';
-import { AppError, forbidden, notFound, unauthenticated } from '../../platform/errors.ts';
+import { forbidden, notFound, unauthenticated, type AppError } from '../../platform/errors.ts';
 import { newId } from '../../platform/ids.ts';
 import type { ConnectionFacts } from '../../platform/route.ts';
 import { runtime } from '../../platform/runtime.ts';
@@ -183,7 +183,8 @@ export async function signOutEverywhere(ctx: OutsideTx): Promise<void> {
 /** The live sessions of the one who asks, the latest used first. */
 export async function ownSessions(ctx: Ctx): Promise<(SessionSlot & { current: boolean })[]> {
   const at = now();
-  const rows = await sessions.find({ userId: ctx.actor.id, live: true, idleExpiresAt: { $gt: at }, absoluteExpiresAt: { $gt: at } }, { sort: { lastUsedAt: -1 } });
+  const live = { userId: ctx.actor.id, live: true, idleExpiresAt: { $gt: at }, absoluteExpiresAt: { $gt: at } };
+  const rows = await sessions.find(live, { sort: { lastUsedAt: -1 } });
   return rows.map((row) => ({ ...row, current: row.sid === ctx.actor.sessionId }));
 }
 

@@ -61,13 +61,15 @@ async function assertPassword(user: Row<User> | undefined, password: string): Pr
   return user;
 }
 
+const passwordChanged = (): AppError => conflict('password_changed', 'The password has changed');
+
 /** Hashes again when the parameters have grown since; a change meanwhile wins. */
 async function strengthen(ctx: OutsideTx, user: Row<User>, password: string): Promise<void> {
   const { passwords } = kit();
   if (!passwords.needsRehash(user.passwordHash)) return;
   const passwordHash = await passwords.hash(password);
   await withTransaction(inCompany(ctx, user.companyId), async (ctx) =>
-    users.update(ctx, user._id, { $set: { passwordHash } }, { where: { passwordHash: user.passwordHash }, otherwise: () => conflict('password_changed', 'The password has changed') }),
+    users.update(ctx, user._id, { $set: { passwordHash } }, { where: { passwordHash: user.passwordHash }, otherwise: passwordChanged }),
   ).catch((error: unknown) => runtime().log.warn('password.rehash_failed', { userId: user._id, error }));
 }
 

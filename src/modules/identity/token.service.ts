@@ -8,8 +8,10 @@ import { oneTimeTokens, type OneTimeToken, type TokenKind } from './user.model.t
 
 const KEEP_TOKENS_MS = 7 * 86_400_000;
 
+type NewToken = Pick<OneTimeToken, 'purpose' | 'email' | 'userId' | 'role' | 'locationIds'>;
+
 /** Stores a new one-time token and answers its secret, for a mail. */
-export async function mintToken(tx: Tx, token: Pick<OneTimeToken, 'purpose' | 'email' | 'userId' | 'role' | 'locationIds'>, seconds: number): Promise<{ secret: string; row: Row<OneTimeToken> }> {
+export async function mintToken(tx: Tx, token: NewToken, seconds: number): Promise<{ secret: string; row: Row<OneTimeToken> }> {
   const { token: secret, hash } = kit().tokens.mint(token.purpose);
   const expiresAt = new Date(nowMs() + seconds * 1000);
   const row = await oneTimeTokens.insert(tx, { ...token, hash, expiresAt, purgeAt: new Date(expiresAt.getTime() + KEEP_TOKENS_MS) });

@@ -1,16 +1,17 @@
 import type { OutsideTx, Tx } from '../../platform/context.ts';
+import { withTransaction } from '../../platform/db/transaction.ts';
 import { AppError } from '../../platform/errors.ts';
 import { runtime } from '../../platform/runtime.ts';
 import { addProducts, type ProductInput } from '../catalog/index.ts';
 import { normalizeOrder, placeBatch, type OrderRequest } from '../orders/index.ts';
-import { loadPincodeTable, lookupPincode } from '../rates/index.ts';
+import { loadPincodeTable, lookupPincode, storeServiceability } from '../rates/index.ts';
 import { refusalFault, type Candidate } from './import.rules.ts';
 import type { Import } from './import.model.ts';
 import type { RowFault } from './grouping.rules.ts';
 import type { ImportedOrder } from './order.rules.ts';
 import { isRowFault, readOrders, type ParsedOrder } from './orders.rules.ts';
 import type { ByteSource } from './reader.ts';
-import { readProducts, type ImportedProduct, type ParsedRow } from './tables.rules.ts';
+import { readProducts, readServiceabilityRows, type ImportedProduct, type ImportedServiceability, type ParsedRow } from './tables.rules.ts';
 
 /** A record that was refused when it was about to be stored, by its place among those that were handed over. */
 export interface Refused {
@@ -31,6 +32,7 @@ export interface Sink<T = unknown> {
 export async function openSink(row: Import & { _id: string }): Promise<Sink | undefined> {
   if (row.kind === 'orders') return (await orderSink(row._id)) as Sink;
   if (row.kind === 'products') return productSink as Sink;
+  if (row.kind === 'serviceability') return serviceabilitySink(row.courier ?? '') as Sink;
   return undefined;
 }
 
@@ -93,4 +95,19 @@ function toProduct({ line, record, value }: ParsedRow<ImportedProduct>): Candida
   const missing = NEEDED.filter((field) => value[field] === undefined);
   if (missing.length > 0) return { line, record, rows: 1, faults: missing.map((field) => ({ field, message: 'is required' })) };
   return { line, record, rows: 1, value: value as ProductInput };
+}
+
+/** A pincode that a courier lists already gets the row of the file. */
+function serviceabilitySink(courier: string): Sink<ImportedServiceability> {
+  return {
+    async *read(source, fileName) {
+      for await (const parsed of readServiceabilityRows(source, { fileName })) yield isRowFault(parsed) ? parsed : { ...parsed, rows: 1 };
+    },
+    async store(ctx, values, checkpoint) {
+      await withTransaction(ctx, async (ctx) => {
+        await storeServiceability(ctx, courier, values);
+        await checkpoint(ctx, []);
+      });
+    },
+  };
 }

@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import { now } from '../../platform/clock.ts';
+import { monotonicMs, now } from '../../platform/clock.ts';
 import type { OutsideTx, Tx } from '../../platform/context.ts';
 import { BatchConflict } from '../../platform/db/collection.bulk.ts';
 import type { ChangeOf, Row } from '../../platform/db/collection.ts';
@@ -40,6 +40,7 @@ const SLICE_RECORDS = 500;
 const SLICE_RESULTS = 2_000;
 const BATCH_TRIES = 6;
 const SINGLE_TRIES = 30;
+const PATIENCE_MS = 90_000;
 const MOVED_ON = 'import_moved_on';
 
 /** How an import can be driven: who aborts it, and whether this is the last try before it is given up. */
@@ -67,7 +68,7 @@ export async function runImport(ctx: OutsideTx, id: string, { signal, lastTry }:
     }
   }
   const { fileId, status } = await imports.get(ctx, id);
-  if (status === 'completed' || status === 'rejected') await removeFile(fileId);
+  if (isOver(status)) await removeFile(fileId);
 }
 
 async function beginRun(ctx: OutsideTx, id: string): Promise<Row<Import> | undefined> {
@@ -121,7 +122,7 @@ async function* readSlices(sink: Sink, row: Row<Import>, skip: number): AsyncGen
   let seen = 0;
   for await (const result of sink.read(source, row.fileName)) {
     seen += 1;
-    if (seen <= skip) continue;
+    if (seen <= skip - 500) continue;
     if (candidates === SLICE_RECORDS || results.length === SLICE_RESULTS) {
       yield { results, bytesRead: read(), last: false };
       [results, candidates] = [[], 0];
@@ -139,7 +140,7 @@ async function commitSlice(run: Run, slice: Slice): Promise<void> {
   for (let attempt = 1; ; attempt += 1) {
     if (run.signal.aborted) throw conflict(MOVED_ON, 'Another worker has taken this import');
     try {
-      return await storeSlice(run, slice);
+      return await patiently(run, () => storeSlice(run, slice));
     } catch (error) {
       if (!isBatchTrouble(error)) throw error;
       if (isConflict(error) && attempt < tries) {
@@ -151,6 +152,22 @@ async function commitSlice(run: Run, slice: Slice): Promise<void> {
       const [only] = slice.results;
       if (!only || isRowFault(only)) throw error;
       return storeSlice(run, { ...slice, results: [refusalFault(only, error)] });
+    }
+  }
+}
+
+/**
+ * Tries again while the database says busy: the open transaction of a killed worker holds the import's row until the
+ * server ends it (transactionLifetimeLimitSeconds, 60 by default).
+ */
+async function patiently(run: Run, store: () => Promise<void>): Promise<void> {
+  const until = monotonicMs() + PATIENCE_MS;
+  for (;;) {
+    try {
+      return await store();
+    } catch (error) {
+      const busy = error instanceof AppError && error.code === 'busy';
+      if (!busy || run.signal.aborted || monotonicMs() > until) throw error;
     }
   }
 }
@@ -238,17 +255,21 @@ async function runWhole(run: Run, row: Row<Import>): Promise<void> {
   const counts = addCounts(NO_COUNTS, candidates, []);
   for (let attempt = 1; ; attempt += 1) {
     try {
-      if (candidates.length === 0) return await withTransaction(run.ctx, async (ctx) => completeWhole(ctx, run, counts));
-      return await run.sink.store(run.ctx, candidates.map((c) => c.value), async (tx, refused) => {
-        if (refused.length > 0) throw new WholeRefused(refused);
-        await completeWhole(tx.for(run.ctx), run, counts);
-      });
+      return await patiently(run, () => storeWhole(run, candidates, counts));
     } catch (error) {
       if (error instanceof WholeRefused) return rejectWhole(run, candidates, error.refused.map((r) => refusalOf(candidates, r.index, r.error)));
       if (!isBatchTrouble(error) || !isConflict(error) || attempt >= SINGLE_TRIES || run.signal.aborted) throw error;
       await pause(Math.random() * Math.min(80, 2 ** attempt));
     }
   }
+}
+
+async function storeWhole(run: Run, candidates: readonly Candidate<unknown>[], counts: ImportCounts): Promise<void> {
+  if (candidates.length === 0) return withTransaction(run.ctx, async (ctx) => completeWhole(ctx, run, counts));
+  await run.sink.store(run.ctx, candidates.map((c) => c.value), async (tx, refused) => {
+    if (refused.length > 0) throw new WholeRefused(refused);
+    await completeWhole(tx.for(run.ctx), run, counts);
+  });
 }
 
 /** All records of the file; stops as soon as there are more than one transaction may take. */

@@ -4,7 +4,7 @@ import { importJobs, importSchedules } from './import.jobs.ts';
 import { importRoutes } from './import.routes.ts';
 
 export { IMPORT_KINDS, IMPORT_MODES, type Import, type ImportCounts, type ImportKind, type ImportMode } from './import.model.ts';
-export { isOver, type ImportWish } from './import.rules.ts';
+export { isOver, readWish, type ImportWish } from './import.rules.ts';
 export { createImport, getImport, importErrorsCsv, listImports, storeImportFile } from './import.service.ts';
 export { importJobs } from './import.jobs.ts';
 

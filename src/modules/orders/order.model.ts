@@ -159,7 +159,7 @@ export const orders = defineCollection<Order>({
     { keys: { companyId: 1, status: 1, createdAt: -1, _id: -1 } },
     { keys: { companyId: 1, 'customer.phone': 1, createdAt: -1, _id: -1 } },
     { keys: { companyId: 1, 'customer.email': 1, createdAt: -1, _id: -1 }, partial: { 'customer.email': { $exists: true } } },
-    { keys: { companyId: 1, tags: 1, createdAt: -1, _id: -1 } },
+    { keys: { companyId: 1, tags: 1, createdAt: -1, _id: -1 }, partial: { 'tags.0': { $exists: true } } },
   ],
 });
 

@@ -92,7 +92,7 @@ export async function listOrders(ctx: Ctx, search: OrderSearch): Promise<Page<Ro
   if (search.phone) and.push({ 'customer.phone': phoneOf(search.phone) });
   if (search.email) and.push({ 'customer.email': search.email.trim().toLowerCase() });
   if (search.externalId) and.push({ externalId: search.externalId });
-  if (search.tag) and.push({ tags: search.tag });
+  if (search.tag) and.push({ tags: search.tag, 'tags.0': { $exists: true } });
   if (search.q) and.push(anyOf(search.q.trim()));
   if (search.from ?? search.to) and.push({ createdAt: { ...(search.from ? { $gte: search.from } : {}), ...(search.to ? { $lte: search.to } : {}) } });
   return orders.list(ctx, and.length === 0 ? {} : and.length === 1 && and[0] ? and[0] : { $and: and }, search);

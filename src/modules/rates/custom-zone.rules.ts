@@ -31,7 +31,7 @@ function ringFaults(faults: Faults, path: string, ring: readonly [number, number
   });
 }
 
-function readList(faults: Faults, path: string, texts: readonly string[], read: (text: string, at: string) => string): string[] {
+function readList(path: string, texts: readonly string[], read: (text: string, at: string) => string): string[] {
   return [...new Set(texts.map((text, at) => read(text, `${path}.${at}`)))];
 }
 
@@ -49,10 +49,10 @@ export function readZone<T extends ZoneChange>(input: T): T {
     if (read.name === '') faults.add('name', 'must not be empty');
   }
   if (input.postalCodes) {
-    read.postalCodes = readList(faults, 'postalCodes', input.postalCodes, (text, at) => faults.take(at, parsePincode(text)));
+    read.postalCodes = readList('postalCodes', input.postalCodes, (text, at) => faults.take(at, parsePincode(text)));
   }
-  if (input.carriers) read.carriers = readList(faults, 'carriers', input.carriers, slug);
-  if (input.serviceTypes) read.serviceTypes = readList(faults, 'serviceTypes', input.serviceTypes, slug);
+  if (input.carriers) read.carriers = readList('carriers', input.carriers, slug);
+  if (input.serviceTypes) read.serviceTypes = readList('serviceTypes', input.serviceTypes, slug);
   input.geographicalBoundaries?.coordinates.forEach((ring, at) => {
     ringFaults(faults, `geographicalBoundaries.coordinates.${at}`, ring);
   });

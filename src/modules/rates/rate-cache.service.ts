@@ -8,7 +8,7 @@ import type { ServiceabilityRow } from './option.rules.ts';
 import type { RateCardTerms } from './price.rules.ts';
 import { pickTerms } from './rate-card-input.rules.ts';
 import { courierCoverage, rateCards, serviceability, zones, type CustomZone, type RateCard, type Serviceability } from './rate.model.ts';
-import { makeVersionedCache } from './versioned-cache.ts';
+import { makeVersionedCache, type VersionedCache } from './versioned-cache.ts';
 import type { CompiledOverride } from './zone.rules.ts';
 import { compileOverrides, compileZone, joinOverrides } from './zone.rules.ts';
 
@@ -36,6 +36,8 @@ interface Coverage {
   servesUnlisted: ReadonlyMap<string, boolean>;
   /** All rows by pincode, when they are few. */
   whole?: ReadonlyMap<string, readonly ServiceabilityRowOf[]>;
+  /** Else the rows of the pincodes asked for; they live as long as this coverage, which every change of rows touches. */
+  rowsAt: VersionedCache<string, readonly ServiceabilityRowOf[]>;
 }
 
 export type ServiceabilityRowOf = ServiceabilityRow & { courier: string };
@@ -53,7 +55,6 @@ const options = { now: monotonicMs, usableForMs: usableFor };
 const cards = makeVersionedCache<string, OwnersCards>({ ...options, max: MAX_COMPANIES, load: loadCards });
 const taxStates = makeVersionedCache<string, string | undefined>({ ...options, max: MAX_COMPANIES * 10, load: loadTaxState });
 const coverage = makeVersionedCache<'all', Coverage>({ ...options, max: 1, load: loadCoverage });
-const rowsAt = makeVersionedCache<string, readonly ServiceabilityRowOf[]>({ ...options, max: MAX_PINCODES, load: loadRowsAt });
 
 /** True for a custom zone that is for this courier and service; empty lists mean all. */
 export function zoneFits(zone: Pick<CustomZone, 'carriers' | 'serviceTypes'>, courier: string, service: string): boolean {
@@ -110,7 +111,11 @@ async function loadCoverage(): Promise<{ value: Coverage; versions: Map<string, 
   const rows = await serviceability.find(ctx, {}, { limit: FEW_ROWS + 1 });
   const servesUnlisted = new Map(couriers.map((row) => [row.courier, row.servesUnlisted]));
   return {
-    value: { servesUnlisted, ...(rows.length <= FEW_ROWS && { whole: byPincode(rows) }) },
+    value: {
+      servesUnlisted,
+      ...(rows.length <= FEW_ROWS && { whole: byPincode(rows) }),
+      rowsAt: makeVersionedCache({ ...options, max: MAX_PINCODES, load: loadRowsAt }),
+    },
     versions: new Map(couriers.map((row) => [row._id, row.version])),
   };
 }
@@ -147,41 +152,36 @@ export async function couriersWithRows(): Promise<ReadonlyMap<string, boolean>> 
 
 /** What each courier with a row for this pincode offers there. */
 export async function serviceabilityAt(pincode: string): Promise<readonly ServiceabilityRowOf[]> {
-  const { servesUnlisted, whole } = await coverage.get('all');
-  if (servesUnlisted.size === 0) return [];
+  const { whole, rowsAt } = await coverage.get('all');
   return whole ? (whole.get(pincode) ?? []) : rowsAt.get(pincode);
 }
 
-/** True when this card is known to be used already; false means: ask the database. */
-export function isKnownUsed(companyId: string, rateCardId: string): boolean {
-  return cards.peek(companyId)?.cards.some(({ id, used }) => used && id === rateCardId) ?? false;
+/** True when this version of a card is known to be used already; false means: ask the database. */
+export function isKnownUsed(companyId: string, rateCardId: string, cardVersion?: number): boolean {
+  return [companyId, PLATFORM_COMPANY_ID].some((owner) =>
+    cards.peek(owner)?.cards.some((card) => card.used && card.id === rateCardId && card.cardVersion === (cardVersion ?? card.cardVersion)),
+  );
 }
 
 function forgetAll(): void {
   cards.clear();
   taxStates.clear();
-  forgetServiceability();
-}
-
-function forgetServiceability(): void {
   coverage.clear();
-  rowsAt.clear();
 }
 
 /** A card that is neither known here nor active now changes no price; a zone that is not known here is new. */
 function cardsAreStale(change: CommittedChange): boolean {
-  const { collection, fields } = change;
-  return collection === zones.name || !fields || fields['status'] === 'active';
+  const { collection, row } = change;
+  return collection === zones.name || !row || row['status'] === 'active';
 }
 
 function onChange(change: CommittedChange): void {
   const { collection, rowId, companyId } = change;
-  const version = change.fields?.['version'];
+  const version = change.row?.['version'];
   const news = { rowId, ...(typeof version === 'number' ? { version } : {}) };
   if (collection === COMPANIES) taxStates.heard(news, { key: rowId, ifUnknown: true });
-  else if (collection === courierCoverage.name) {
-    if (coverage.heard(news, { key: 'all', ifUnknown: true })) rowsAt.clear();
-  } else if (change.removed && companyId === undefined) cards.heard(news, {});
+  else if (collection === courierCoverage.name) coverage.heard(news, { key: 'all', ifUnknown: true });
+  else if (change.removed && companyId === undefined) cards.heard(news, {});
   else if (companyId !== undefined) cards.heard(news, { key: companyId, ifUnknown: cardsAreStale(change) });
 }
 
@@ -190,14 +190,12 @@ function onChange(change: CommittedChange): void {
  * others within milliseconds. Without it, or while the database cannot be listened to, entries live for one second.
  */
 export async function watchRates(): Promise<() => Promise<void>> {
-  const started = watchRows({
+  const started = await watchRows({
     collections: [rateCards.name, zones.name, courierCoverage.name, COMPANIES],
-    fields: ['status'],
     onChange,
     onGap: forgetAll,
   });
   watch = started;
-  await started.ready;
   return async () => {
     watch = undefined;
     await started.stop();

@@ -26,10 +26,10 @@ export interface VersionedCache<K, V> {
   /** The value if it is there now. */
   peek(key: K): V | undefined;
   /**
-   * Forgets what the row has made stale and tells whether anything was: the entry under `key` (all entries without
-   * it) unless it holds the row in this version or a later one; one that does not hold the row only when `ifUnknown`.
+   * Forgets what the row has made stale: the entry under `key` (all entries without it) unless it holds the row in
+   * this version or a later one; one that does not hold the row only when `ifUnknown`.
    */
-  heard(news: RowNews, where: { key?: K; ifUnknown?: boolean }): boolean;
+  heard(news: RowNews, where: { key?: K; ifUnknown?: boolean }): void;
   clear(): void;
 }
 
@@ -78,14 +78,10 @@ export function makeVersionedCache<K, V>({ max, load, now, usableForMs }: CacheO
     get: (key) => (fresh(key) ?? start(key)).promise,
     peek: (key) => fresh(key)?.loaded?.value,
     heard(news, { key, ifUnknown = false }) {
-      let forgotten = false;
       for (const each of key === undefined ? [...entries.keys()] : [key]) {
         const entry = entries.get(each);
-        if (!entry || !isStale(entry, news, ifUnknown)) continue;
-        entries.delete(each);
-        forgotten = true;
+        if (entry && isStale(entry, news, ifUnknown)) entries.delete(each);
       }
-      return forgotten;
     },
     clear: () => entries.clear(),
   };

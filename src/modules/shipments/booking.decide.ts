@@ -1,4 +1,3 @@
-import { now } from '../../platform/clock.ts';
 import type { Row } from '../../platform/db/collection.ts';
 import { AppError, conflict, invalidFields, notFound } from '../../platform/errors.ts';
 import { newId } from '../../platform/ids.ts';
@@ -140,7 +139,6 @@ function newShipment({ request }: Booking, { order, location, lines, codPaise }:
     quote,
     ownStatus,
     status: ownStatus,
-    statusAt: now(),
     history: [],
     scanCount: 0,
     unmapped: 0,

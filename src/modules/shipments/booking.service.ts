@@ -116,9 +116,8 @@ async function commit(items: readonly DecidedBooking[]): Promise<Row<Shipment>[]
       const rows = await shipments.insertMany(ctx, items.map(({ shipment }, i) => ({ tx: txOf(i), doc: shipment })));
       rows.forEach((row, i) => announce(txOf(i), row));
       await updateOrders(ctx, orderUpdates(items, txOf));
-      for (const cardId of new Set(items.map((item) => item.shipment.quote.rateCardId))) {
-        await markCardUsed(txOf(items.findIndex((item) => item.shipment.quote.rateCardId === cardId)), cardId);
-      }
+      const cards = new Map(items.map(({ shipment }, i) => [shipment.quote.rateCardId, { tx: txOf(i), version: shipment.quote.rateCardVersion }]));
+      for (const [cardId, { tx, version }] of cards) await markCardUsed(tx, cardId, version);
       await holdForShipments(
         ctx,
         rows.map(({ _id, orderId, awb, quote }, i) => ({

@@ -1,6 +1,4 @@
-import type mongoose from 'mongoose';
 import type { StoredAnswer } from '../context.ts';
-import { connection } from './connect.ts';
 
 /** A stored answer of an idempotent request; `_id` is company|route|key. */
 export interface AnswerRow extends StoredAnswer {
@@ -18,13 +16,6 @@ export class AlreadyAnswered extends Error {
     super('This idempotency key has an answer already');
     this.name = 'AlreadyAnswered';
   }
-}
-
-/** The collection behind idempotency; written with the effect's transaction, or alone for refusals. */
-export function answersCollection(): mongoose.mongo.Collection<AnswerRow> {
-  const { db } = connection();
-  if (!db) throw new Error('Not connected');
-  return db.collection<AnswerRow>('idempotency');
 }
 
 /** The row to store for one answer. */

@@ -1,9 +1,9 @@
-import mongoose from 'mongoose';
 import { now } from '../clock.ts';
 import { newId } from '../ids.ts';
-import type { Model } from './collection.ts';
-import { newRow, recordChange, refuse } from './collection.write.ts';
+import { insertDocuments, updateDocuments, type UpdateStatement } from './commands.ts';
+import { assertBounds, newRow, recordChange, refuse } from './collection.write.ts';
 import { assertOwnFields, assertSafeFilter, completeChange, ownCompany } from './scope.ts';
+import { isDuplicateKey } from './transaction.ts';
 import { inTransaction, stateOf, type Tx } from './tx.ts';
 import type { BulkChange, CollectionSpec, Row } from './types.ts';
 
@@ -35,14 +35,14 @@ export interface BulkDoor<T> {
 }
 
 /** Makes the bulk half of a door. */
-export function bulkDoor<T extends object>(spec: CollectionSpec, model: Model): BulkDoor<T> {
+export function bulkDoor<T extends object>(spec: CollectionSpec): BulkDoor<T> {
   return {
     async insertMany(tx, items) {
       if (items.length === 0) return [];
       return inTransaction(tx, async (session) => {
         for (const item of items) assertSameTransaction(tx, item.tx);
         const rows = items.map((item) => newRow(spec, item.tx, item.doc));
-        await model.collection.insertMany(rows as never, { session, ordered: true }).catch(refuse(spec));
+        await insertDocuments(spec.name, rows, session).catch(refuse(spec));
         items.forEach((item, i) => recordChange(spec, item.tx, rows[i]?._id ?? '', 'insert', Object.keys(item.doc)));
         return rows as unknown as Row<T>[];
       });
@@ -51,12 +51,12 @@ export function bulkDoor<T extends object>(spec: CollectionSpec, model: Model): 
       if (changes.length === 0) return;
       await inTransaction(tx, async (session) => {
         for (const change of changes) assertSameTransaction(tx, change.tx ?? tx);
-        const operations = changes.map((change) => operation(spec, change.tx ?? tx, change));
-        const result = await model.collection.bulkWrite(operations as never, { session, ordered: true }).catch((error: unknown) => {
-          if (error instanceof mongoose.mongo.MongoBulkWriteError && error.code === 11000) throw new BatchConflict(spec.name);
+        const statements = changes.map((change) => statement(spec, change.tx ?? tx, change));
+        const touched = await updateDocuments(spec.name, statements, session).catch((error: unknown) => {
+          if (isDuplicateKey(error)) throw new BatchConflict(spec.name);
           return refuse(spec)(error);
         });
-        if (result.matchedCount + result.upsertedCount !== changes.length) throw new BatchConflict(spec.name);
+        if (touched !== changes.length) throw new BatchConflict(spec.name);
       });
     },
   };
@@ -67,21 +67,20 @@ function assertSameTransaction(tx: Tx, other: Tx): void {
   if (stateOf(other) !== stateOf(tx)) throw new Error('A bulk has one transaction: make the Tx of each item with tx.for');
 }
 
-function operation<T>(spec: CollectionSpec, tx: Tx, { match, where, change, orInsert }: BulkChange<T>): Plain {
+function statement<T>(spec: CollectionSpec, tx: Tx, { match, where, change, orInsert }: BulkChange<T>): UpdateStatement {
   assertSafeFilter(match, 'match');
   if (Object.keys(match).length === 0) throw new Error('A bulk change must say which row');
   if (where) assertSafeFilter(where, 'where');
+  assertBounds(spec, change.$set ?? {});
   const at = now();
   const { update, fields } = completeChange(change, at);
   const own = { companyId: ownCompany(tx), ...(match as Plain) };
   if ((own as Plain)['companyId'] !== tx.companyId) throw new Error('A bulk change cannot name a company');
   const filter = where ? { $and: [own, where] } : own;
   recordChange(spec, tx, auditedId(spec, match as Plain), 'update', fields);
-  if (!orInsert) return { updateOne: { filter, update } };
+  if (!orInsert) return { q: filter, u: update };
   assertOwnFields(Object.keys(orInsert));
-  return {
-    updateOne: { filter, update: { ...update, $setOnInsert: { ...orInsert, _id: (match as Plain)['_id'] ?? newId(), createdAt: at } }, upsert: true },
-  };
+  return { q: filter, u: { ...update, $setOnInsert: { ...orInsert, _id: (match as Plain)['_id'] ?? newId(), createdAt: at } }, upsert: true };
 }
 
 /** The audit log names rows by id: the fields of another key may be personal (a phone), and it never shows values. */

@@ -4,7 +4,7 @@ import { bulkDoor, type BulkDoor } from './collection.bulk.ts';
 import { readDoor, type ReadDoor } from './collection.read.ts';
 import { writeDoor, type WriteDoor } from './collection.write.ts';
 import { serverValidator } from './validator.ts';
-import type { CollectionSpec, IndexSpec } from './types.ts';
+import { indexName, type CollectionSpec, type IndexSpec } from './types.ts';
 
 export type { BulkChange, ChangeOf, Filter, FindOptions, Guard, IndexSpec, Row, Stored } from './types.ts';
 
@@ -18,7 +18,11 @@ export interface Collection<T extends object> extends ReadDoor<T>, WriteDoor<T>,
 interface Registered {
   spec: CollectionSpec;
   model: Model;
+  door: Collection<object>;
 }
+
+/** What every keyset list of a company walks along. */
+const LIST_INDEX: IndexSpec = { keys: { companyId: 1, createdAt: -1, _id: -1 } };
 
 const registry = new Map<string, Registered>();
 
@@ -40,13 +44,21 @@ export function defineCollection<T extends object>(spec: CollectionSpec): Collec
     { versionKey: false, strict: 'throw', strictQuery: 'throw', collection: spec.name, minimize: false, id: false },
   );
   const model: Model = mongoose.model<Record<string, unknown>>(spec.name, schema as unknown as mongoose.Schema<Record<string, unknown>>);
-  registry.set(spec.name, { spec, model });
-  return { name: spec.name, ...readDoor<T>(spec, model), ...writeDoor<T>(spec, model), ...bulkDoor<T>(spec, model) };
+  const door = { name: spec.name, ...readDoor<T>(spec, model), ...writeDoor<T>(spec, model), ...bulkDoor<T>(spec) };
+  registry.set(spec.name, { spec, model, door: door as unknown as Collection<object> });
+  return door;
 }
 
 /** Every declared collection: for index creation, conformance tests and checks. */
 export function declaredCollections(): readonly CollectionSpec[] {
   return [...registry.values()].map((r) => r.spec);
+}
+
+/** The door of a declared collection, without its row's type; for the conformance test of all doors. */
+export function doorOf(name: string): Collection<object> {
+  const found = registry.get(name);
+  if (!found) throw new Error(`No collection ${name} is declared`);
+  return found.door;
 }
 
 /** Creates missing collections with their validators, and missing indexes; changes nothing that is right already. */
@@ -61,7 +73,7 @@ export async function prepareCollections(): Promise<void> {
     else if (JSON.stringify((found as { options?: { validator?: unknown } }).options?.validator) !== JSON.stringify(validator)) {
       await db.command({ collMod: spec.name, validator });
     }
-    await prepareIndexes(spec.name, [{ keys: { companyId: 1, createdAt: -1, _id: -1 } }, ...(spec.indexes ?? [])], found !== undefined);
+    await prepareIndexes(spec.name, [...(spec.listed === false ? [] : [LIST_INDEX]), ...(spec.indexes ?? [])], found !== undefined);
   }
 }
 
@@ -71,7 +83,7 @@ export async function prepareIndexes(name: string, indexes: readonly IndexSpec[]
   if (!db || indexes.length === 0) return;
   const wanted = indexes.map((index) => ({
     key: index.keys,
-    name: index.name ?? Object.entries(index.keys).map(([k, d]) => `${k}_${d}`).join('_'),
+    name: indexName(index),
     ...(index.unique ? { unique: true } : {}),
     ...(index.partial ? { partialFilterExpression: index.partial } : {}),
     ...(index.expireAfterSeconds === undefined ? {} : { expireAfterSeconds: index.expireAfterSeconds }),

@@ -1,12 +1,12 @@
 import mongoose from 'mongoose';
 import { now } from '../clock.ts';
-import { AppError, conflict, invalid, notFound, stale } from '../errors.ts';
+import { type AppError, conflict, invalid, notFound, stale } from '../errors.ts';
 import { newId } from '../ids.ts';
 import type { Model } from './collection.ts';
 import { assertRealGuard, completeChange, ownCompany } from './scope.ts';
 import { inTransaction, stateOf, type Tx, type Change } from './tx.ts';
 import { isDuplicateKey } from './transaction.ts';
-import type { ChangeOf, CollectionSpec, Guard, Row } from './types.ts';
+import { indexName, type ChangeOf, type CollectionSpec, type Guard, type Row } from './types.ts';
 
 type Plain = Record<string, unknown>;
 
@@ -44,6 +44,7 @@ export function writeDoor<T extends object>(spec: CollectionSpec, model: Model):
       }),
     update: (tx, id, change, guard) =>
       inTransaction(tx, async (session) => {
+        assertBounds(spec, change.$set ?? {});
         const { update, fields } = completeChange(change, now());
         const found = await model
           .findOneAndUpdate(guarded(tx, id, guard), update, { session, returnDocument: 'after', lean: true, runValidators: true })
@@ -71,10 +72,10 @@ export function newRow(spec: CollectionSpec, tx: Tx, doc: object): Plain & { _id
   return { _id: typeof _id === 'string' ? _id : newId(), companyId: ownCompany(tx), version: 1, ...rest, createdAt: at, updatedAt: at };
 }
 
-/** 400 `too_many_items` naming the array that is over its declared bound. */
+/** 400 `too_many_items` naming the array of a row or of a `$set` that is over its declared bound. */
 export function assertBounds(spec: CollectionSpec, doc: Plain): void {
   for (const [path, bound] of Object.entries(spec.bounds ?? {})) {
-    const value = path.split('.').reduce<unknown>((v, key) => (v as Plain | undefined)?.[key], doc);
+    const value = doc[path] ?? path.split('.').reduce<unknown>((v, key) => (v as Plain | null | undefined)?.[key], doc);
     if (Array.isArray(value) && value.length > bound) {
       throw invalid('too_many_items', `${path} may hold ${bound} items at most`, { fields: [{ path, message: `at most ${bound} items` }] });
     }
@@ -110,7 +111,13 @@ export function refuse(spec: CollectionSpec): (error: unknown) => never {
 }
 
 function duplicate(spec: CollectionSpec, error: unknown): AppError {
-  const pattern = (error as { keyPattern?: Plain }).keyPattern ?? {};
+  const pattern = (error as { keyPattern?: Plain }).keyPattern ?? brokenIndex(spec, error);
   const fields = Object.keys(pattern).filter((k) => k !== 'companyId');
   return conflict(`${spec.rowName}_exists`, `Another ${spec.rowName.replaceAll('_', ' ')} has the same ${fields.join(' and ') || 'key'}`, { fields }, error);
+}
+
+/** The driver's bulk errors carry no key pattern: the index is then known by its name in the server's message. */
+function brokenIndex(spec: CollectionSpec, error: unknown): Plain {
+  const name = / index: (\S+) dup key/.exec(error instanceof Error ? error.message : '')?.[1];
+  return spec.indexes?.find((index) => indexName(index) === name)?.keys ?? {};
 }

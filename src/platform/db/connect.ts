@@ -54,7 +54,7 @@ function watch(onSlow: ConnectOptions['onSlow'], slowMs: number): void {
   client.on('commandStarted', ({ requestId, commandName, command }) => {
     const target: unknown = (command as Record<string, unknown>)[commandName];
     running.set(requestId, typeof target === 'string' ? target : '');
-    if (!isListening(command)) for (const count of counters) count(commandName);
+    if (!isListening(commandName, command)) for (const count of counters) count(commandName);
   });
   const ended = ({ requestId, commandName, duration }: { requestId: number; commandName: string; duration: number }): void => {
     const collection = running.get(requestId) ?? '';
@@ -66,8 +66,9 @@ function watch(onSlow: ConnectOptions['onSlow'], slowMs: number): void {
 }
 
 /** Change streams ask for news all the time, whatever the process is doing: they are nobody's commands. */
-function isListening(command: Record<string, unknown>): boolean {
-  return command['aggregate'] === 1 || command['collection'] === '$cmd.aggregate';
+function isListening(commandName: string, command: Record<string, unknown>): boolean {
+  const first: unknown = Array.isArray(command['pipeline']) ? command['pipeline'][0] : undefined;
+  return commandName === 'getMore' || (typeof first === 'object' && first !== null && '$changeStream' in first);
 }
 
 /** Closes the connection; safe to call twice. */

@@ -24,6 +24,7 @@ export const MACHINE_ROWS = {
   sessions: 'session slots and refresh rotation',
   one_time_tokens: 'single use of verification and reset tokens',
   scans: 'courier scans appended in bulk, repeats ignored',
+  scan_batches: 'which shipments have new scans that wait for their fold',
   import_rows: 'rows of an import file waiting for their batch',
   mailbox: 'the development mailbox',
   raw_events: 'inbound events as they came',

@@ -1,10 +1,11 @@
 import mongoose from 'mongoose';
 import { insideTransaction, type Ctx, type OutsideTx } from '../context.ts';
 import { nowMs, now } from '../clock.ts';
-import { AppError, unavailable } from '../errors.ts';
+import { type AppError, unavailable } from '../errors.ts';
 import { newId } from '../ids.ts';
+import { insertDocuments, updateDocuments, type UpdateStatement } from './commands.ts';
 import { connection } from './connect.ts';
-import { AlreadyAnswered, answersCollection, answerRow } from './answers.ts';
+import { AlreadyAnswered, answerRow } from './answers.ts';
 import { noteCommitted, openTransaction, Tx, type TxState } from './tx.ts';
 import { tellCommitted } from './watch.ts';
 import { pause } from '../pause.ts';
@@ -98,38 +99,30 @@ async function commit(session: mongoose.mongo.ClientSession, deadline: number): 
 }
 
 /** The last act of every transaction: what happened, who must hear of it, and what a replay answers. */
-async function writeRecords(state: TxState): Promise<void> {
-  const { session } = state;
-  const db = connection().db;
-  if (!db) throw new Error('Not connected');
+async function writeRecords({ session, changes, events, jobs, answers }: TxState): Promise<void> {
   const at = now();
-  if (state.changes.length > 0) {
-    const rows = state.changes.map((change) => ({ _id: newId(), at, ...change }));
-    await db.collection<{ _id: string }>('audit').insertMany(rows, { session });
-  }
-  if (state.events.length > 0) {
-    const rows = state.events.map((event) => ({ _id: newId(), at, ...event, pending: true }));
-    await db.collection<{ _id: string }>('outbox').insertMany(rows, { session });
-  }
-  if (state.jobs.length > 0) await insertJobs(state, at);
-  if (state.answers.length > 0) {
-    try {
-      await answersCollection().insertMany(state.answers.map(({ recorder: _recorder, ...answer }) => answerRow(answer, nowMs())), { session });
-    } catch (error) {
-      if (isDuplicateKey(error)) throw new AlreadyAnswered();
-      throw error;
-    }
+  if (changes.length > 0) await insertDocuments('audit', changes.map((change) => ({ _id: newId(), at, ...change })), session);
+  if (events.length > 0) await insertDocuments('outbox', events.map((event) => ({ _id: newId(), at, ...event, pending: true })), session);
+  if (jobs.length > 0) await insertJobs(jobs, at, session);
+  if (answers.length === 0) return;
+  try {
+    await insertDocuments('idempotency', answers.map(({ recorder: _recorder, ...answer }) => answerRow(answer, nowMs())), session);
+  } catch (error) {
+    throw isDuplicateKey(error) ? new AlreadyAnswered() : error;
   }
 }
 
-async function insertJobs(state: TxState, at: Date): Promise<void> {
-  const operations = state.jobs.map(({ runAt, dedupeKey, ...job }) => {
+/** A job with a dedupe key is made only when none with that key is open. */
+async function insertJobs(jobs: TxState['jobs'], at: Date, session: mongoose.mongo.ClientSession): Promise<void> {
+  const plain: object[] = [];
+  const deduped: UpdateStatement[] = [];
+  for (const { runAt, dedupeKey, ...job } of jobs) {
     const row = { _id: newId(), ...job, state: 'queued', runAt: runAt ?? at, attempts: 0, log: [], createdAt: at };
-    if (dedupeKey === undefined) return { insertOne: { document: row } };
-    const key = `${job.name}:${job.companyId}:${dedupeKey}`;
-    return { updateOne: { filter: { dedupeKey: key }, update: { $setOnInsert: row }, upsert: true } };
-  });
-  await connection().db?.collection<{ _id: string; dedupeKey?: string }>('jobs').bulkWrite(operations, { session: state.session });
+    if (dedupeKey === undefined) plain.push(row);
+    else deduped.push({ q: { dedupeKey: `${job.name}:${job.companyId}:${dedupeKey}` }, u: { $setOnInsert: row }, upsert: true });
+  }
+  if (plain.length > 0) await insertDocuments('jobs', plain, session);
+  if (deduped.length > 0) await updateDocuments('jobs', deduped, session);
 }
 
 /** True for MongoDB's duplicate key error, single or bulk. */

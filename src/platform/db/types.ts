@@ -88,6 +88,11 @@ export interface IndexSpec {
   name?: string;
 }
 
+/** The name of an index in the database. */
+export function indexName({ name, keys }: IndexSpec): string {
+  return name ?? Object.entries(keys).map(([k, d]) => `${k}_${d}`).join('_');
+}
+
 /** How a collection is declared; see `defineCollection`. */
 export interface CollectionSpec {
   /** Collection name in the database, plural. */
@@ -100,6 +105,8 @@ export interface CollectionSpec {
   scope?: 'company' | 'shared';
   /** False for rows that are themselves the record of a change (movements, ledger entries); say why beside it. */
   audited?: boolean;
+  /** False for rows that no list of the company shows (counters, records reached through their owner): saves an index. */
+  listed?: boolean;
   /** Most elements an embedded array may hold; enforced here and by the server. */
   bounds?: Readonly<Record<string, number>>;
 }
