@@ -4,11 +4,14 @@ import { companiesModule } from './modules/companies/index.ts';
 import { identityModule } from './modules/identity/index.ts';
 import { notificationsModule } from './modules/notifications/index.ts';
 import { couponsModule } from './modules/coupons/index.ts';
+import { couriersModule } from './modules/couriers/index.ts';
 import { importsModule } from './modules/imports/index.ts';
 import { inventoryModule } from './modules/inventory/index.ts';
 import { ordersModule } from './modules/orders/index.ts';
 import { paymentsModule } from './modules/payments/index.ts';
 import { ratesModule } from './modules/rates/index.ts';
+import { shipmentsModule } from './modules/shipments/index.ts';
+import { trackingModule } from './modules/tracking/index.ts';
 import { walletModule } from './modules/wallet/index.ts';
 import type { AnyJob } from './platform/jobs.ts';
 import type { Check, Module } from './platform/module.ts';
@@ -27,6 +30,9 @@ export const modules: readonly Module[] = [
   ordersModule,
   importsModule,
   walletModule,
+  couriersModule,
+  shipmentsModule,
+  trackingModule,
   paymentsModule,
   notificationsModule,
   auditModule,

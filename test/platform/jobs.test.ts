@@ -1,12 +1,14 @@
 import { strict as assert } from 'node:assert';
 import { withTransaction } from '../../src/platform/db/transaction.ts';
 import { job, jobRows, makeJobRunner, type AnyJob, type JobRow } from '../../src/platform/jobs.ts';
+import { useRuntime } from '../../src/platform/runtime.ts';
 import { failNext, failNoMore, gate, memberCtx, openHouse, until, type House } from './house.ts';
 import { books } from './shelf.ts';
 
 const LEASE_MS = 60_000;
 
 describe('jobs', () => {
+  const ctx = memberCtx();
   let house: House;
   before(async () => {
     house = await openHouse({ JOB_LEASE_MS: String(LEASE_MS), JOB_POLL_MS: '20' });
@@ -18,7 +20,7 @@ describe('jobs', () => {
   after(() => house.close());
 
   const enqueue = (name: string, more: { runAt?: Date; dedupeKey?: string } = {}): Promise<void> =>
-    withTransaction(memberCtx(), async (ctx) => {
+    withTransaction(ctx, async (ctx) => {
       await books.count(ctx, {});
       ctx.enqueue({ name, payload: { n: 1 }, ...more });
     });
@@ -90,7 +92,7 @@ describe('jobs', () => {
     const { opened, open } = gate();
     const started = gate();
     let lost = false;
-    const short = await openShort();
+    const short = openShort();
     const runner = makeJobRunner([
       spec('long', async (_ctx, _payload, { signal }) => {
         signal.addEventListener('abort', () => {
@@ -252,8 +254,7 @@ describe('jobs', () => {
   });
 
   /** Leases so short that the heart beats soon; answers how to take them back. */
-  async function openShort(): Promise<() => void> {
-    const { useRuntime } = await import('../../src/platform/runtime.ts');
+  function openShort(): () => void {
     useRuntime({ config: { ...house.config, jobLeaseMs: 60 }, log: house.log });
     return () => useRuntime({ config: house.config, log: house.log });
   }

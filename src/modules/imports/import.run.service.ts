@@ -122,7 +122,7 @@ async function* readSlices(sink: Sink, row: Row<Import>, skip: number): AsyncGen
   let seen = 0;
   for await (const result of sink.read(source, row.fileName)) {
     seen += 1;
-    if (seen <= skip - 500) continue;
+    if (seen <= skip) continue;
     if (candidates === SLICE_RECORDS || results.length === SLICE_RESULTS) {
       yield { results, bytesRead: read(), last: false };
       [results, candidates] = [[], 0];
@@ -258,6 +258,7 @@ async function runWhole(run: Run, row: Row<Import>): Promise<void> {
       return await patiently(run, () => storeWhole(run, candidates, counts));
     } catch (error) {
       if (error instanceof WholeRefused) return rejectWhole(run, candidates, error.refused.map((r) => refusalOf(candidates, r.index, r.error)));
+      if (isTooLargeForServer(error)) throw tooLargeForServer(candidates.length);
       if (!isBatchTrouble(error) || !isConflict(error) || attempt >= SINGLE_TRIES || run.signal.aborted) throw error;
       await pause(Math.random() * Math.min(80, 2 ** attempt));
     }
@@ -288,6 +289,15 @@ async function readWhole(run: Run, row: Row<Import>): Promise<{ candidates: Cand
 
 function tooManyRecords(max: number): AppError {
   return invalid('import_too_many_records', `All-or-nothing takes ${max} records at most in one file; split it, or use skip_invalid`);
+}
+
+/** TransactionTooLargeForCache: trying again never helps, another server setting or a smaller file does. */
+function isTooLargeForServer(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 388;
+}
+
+function tooLargeForServer(records: number): AppError {
+  return invalid('import_too_large', `${records} records are more than the database server's cache can hold in one transaction; split the file, or use skip_invalid`);
 }
 
 async function completeWhole(tx: Tx, run: Run, counts: ImportCounts): Promise<void> {

@@ -8,7 +8,7 @@ export type { Address, Customer, Order, OrderLine, OrderShipment, OrderStatus, P
 export { countImportedOrders } from './order.imported.ts';
 export { defaultParcel, placeBatch, type Placement, type RefusedPlacement } from './order.place.ts';
 export { maskEmail, maskPhone, normalizeOrder, type ImportedFacts, type OrderInput, type OrderRequest } from './order.rules.ts';
-export { getOrder, getOrders, markOrderPaid, placeOrder, updateOrders, type OrderUpdate } from './order.service.ts';
+export { eachOrder, getOrder, getOrders, markOrderPaid, placeOrder, updateOrders, type OrderUpdate } from './order.service.ts';
 
 export const ordersModule: Module = {
   name: 'orders',

@@ -211,6 +211,11 @@ export async function markOrderPaid(tx: Tx, orderId: string, paymentId: string, 
   );
 }
 
+/** Every order of the company, oldest first; for reports and simulations. */
+export function eachOrder(ctx: Ctx, filter: Filter<Order> = {}): AsyncIterable<Row<Order>> {
+  return orders.each(ctx, filter, { sort: { createdAt: 1, _id: 1 } });
+}
+
 /** What a change of shipments means for one order. */
 export interface OrderUpdate {
   tx: Tx;

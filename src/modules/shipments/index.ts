@@ -12,6 +12,7 @@ export type { Booking, BookingRequest } from './booking.shelf.ts';
 export { present } from './booking.rules.ts';
 export { untilUnchanged } from './shipment.courier.jobs.ts';
 export {
+  eachToFold,
   ordersTouched,
   quotesOf,
   shipmentsByAwb,
@@ -23,7 +24,9 @@ export {
 } from './shipment.fold.ts';
 export { SHIPMENT_BOUNDS, type FrozenQuote, type KeptScan, type Shipment } from './shipment.model.ts';
 export { priceWayBack } from './shipment.quote.ts';
-export { cancelShipment, findPublicShipment, findShipment, getShipment, ownPlaces } from './shipment.service.ts';
+export { makeManifest, schedulePickup } from './handover.service.ts';
+export { labelsOf, manifestPdf } from './paper.service.ts';
+export { cancelShipment, findPublicShipment, findShipment, getShipment, getShipments, ownPlaces, setEwayBill } from './shipment.service.ts';
 export {
   isNdrReason,
   isPickedUpOrLater,

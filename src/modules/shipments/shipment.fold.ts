@@ -51,6 +51,11 @@ export async function shipmentsToFold(ctx: Ctx, ids: readonly string[]): Promise
   return shipments.find(ctx, { _id: { $in: ids } }, { fields: FOLD_FIELDS });
 }
 
+/** Walks all shipments that the ctx reads; for checks. */
+export function eachToFold(ctx: Ctx): AsyncIterable<FoldedShipment> {
+  return shipments.each(ctx, {}, { fields: FOLD_FIELDS });
+}
+
 /** The frozen quotes of some shipments. */
 export async function quotesOf(ctx: Ctx, ids: readonly string[]): Promise<Pick<Row<Shipment>, '_id' | 'companyId' | 'quote'>[]> {
   return shipments.find(ctx, { _id: { $in: ids } }, { fields: ['companyId', 'quote'] });

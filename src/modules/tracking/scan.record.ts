@@ -61,15 +61,15 @@ export async function recordUnderVersion(ctx: OutsideTx, shipment: FoldedShipmen
   const mark = await markBatch([shipment._id]);
   try {
     await foldOnce(ctx, [{ shipment, scans: [scan] }], now());
-    await scanRows.insertNew([rowOf(shipment, scan)]);
   } catch (error) {
+    await scanBatches.remove({ _id: mark });
     if (!(error instanceof BatchConflict)) throw error;
     const [current] = await shipmentsToFold(ctx, [shipment._id]);
     if (current && current.version !== shipment.version) throw stale('shipment', current.version);
     throw unavailable('busy', 'The order of this shipment is being changed; try again', 1, error);
-  } finally {
-    await scanBatches.remove({ _id: mark });
   }
+  await scanRows.insertNew([rowOf(shipment, scan)]);
+  await scanBatches.remove({ _id: mark });
 }
 
 /** Folds shipments again from all their stored scans: leftovers of a killed process, and scans whose time has come. */

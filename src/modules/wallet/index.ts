@@ -4,7 +4,7 @@ import { walletRoutes } from './wallet.routes.ts';
 
 export type { EntryLine } from './wallet.model.ts';
 export { canHold, insufficientBalance, type WalletBalance } from './wallet.rules.ts';
-export { againOnConflict, eachTopup, ownWallet, readWallets } from './wallet.service.ts';
+export { againOnConflict, eachTopup, entrySums, ownWallet, readWallets } from './wallet.service.ts';
 export {
   chargeHolds,
   chargeRto,

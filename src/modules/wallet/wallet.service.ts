@@ -49,6 +49,22 @@ function within(from: Date | undefined, to: Date | undefined): Filter<LedgerEntr
   return { createdAt: { ...(from ? { $gte: from } : {}), ...(to ? { $lte: to } : {}) } };
 }
 
+/** What each kind of entry has moved, in all: how often, the balance's change and the held money's change, and COD owed. */
+export async function entrySums(ctx: Ctx): Promise<{ kind: EntryKind; count: number; balancePaise: number; heldPaise: number; codPaise: number }[]> {
+  const sums = new Map<EntryKind, { kind: EntryKind; count: number; balancePaise: number; heldPaise: number; codPaise: number }>();
+  for await (const { kind, legs } of ledgerEntries.each(ctx, {}, { fields: ['kind', 'legs'] })) {
+    const sum = sums.get(kind) ?? { kind, count: 0, balancePaise: 0, heldPaise: 0, codPaise: 0 };
+    sum.count += 1;
+    for (const { account, amountPaise } of legs) {
+      if (account === 'wallet') sum.balancePaise += amountPaise;
+      if (account === 'held') sum.heldPaise += amountPaise;
+      if (account === 'cod_payable') sum.codPaise += amountPaise;
+    }
+    sums.set(kind, sum);
+  }
+  return [...sums.values()];
+}
+
 const COLUMNS = ['at', 'kind', 'amountPaise', 'balanceChangePaise', 'heldChangePaise', 'balancePaise', 'awb', 'orderId', 'shipmentId', 'paymentId', 'cause'];
 
 /**
