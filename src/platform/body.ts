@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { AppError, invalid } from './errors.ts';
+import { AppError, invalid, invalidFields } from './errors.ts';
 
 export const MAX_BODY_BYTES = 1_048_576;
 
@@ -28,12 +28,20 @@ export function parseJson(contentType: string, raw: Buffer): unknown {
   if (type !== 'application/json' && !type.endsWith('+json')) {
     throw new AppError('unsupported_type', 'unsupported_media_type', 'Send the body as application/json');
   }
+  const text = raw.toString('utf8');
   let value: unknown;
   try {
-    value = JSON.parse(raw.toString('utf8'));
+    value = JSON.parse(text);
   } catch {
     throw invalid('malformed_json', 'The body is not valid JSON');
   }
   if (value === null || typeof value !== 'object' || Array.isArray(value)) throw invalid('malformed_json', 'The body must be a JSON object');
+  // Copied by assignment (Joi does) such a key would become the copy's prototype; escapes may hide it from a text search.
+  if (/__proto__|\\u00[57]/i.test(text) && holdsPrototypeKey(value)) throw invalidFields([{ path: '__proto__', message: 'is not allowed' }]);
   return value;
+}
+
+function holdsPrototypeKey(value: unknown): boolean {
+  if (value === null || typeof value !== 'object') return false;
+  return Object.hasOwn(value, '__proto__') || Object.values(value).some(holdsPrototypeKey);
 }

@@ -1,5 +1,5 @@
 import { gathered } from './batch.ts';
-import { nowMs } from './clock.ts';
+import { now, nowMs } from './clock.ts';
 import type { AnswerRecorder, StoredAnswer } from './context.ts';
 import { AlreadyAnswered, answerRow, type AnswerRow } from './db/answers.ts';
 import { machineRows } from './db/machine-rows.ts';
@@ -33,7 +33,12 @@ export function assertIdempotencyKey(key: string): void {
 /** The stored answer for this key, or undefined; 409 `idempotency_key_reused` when it was given for another body. */
 export async function storedAnswer(key: string, requestHash: string): Promise<StoredAnswer | undefined> {
   const row = await lookUp(key);
-  if (!row || row.expireAt.getTime() <= nowMs()) return undefined;
+  if (!row) return undefined;
+  if (row.expireAt.getTime() <= nowMs()) {
+    // The server sweeps once a minute; until then the old row would stand in the way of a new answer.
+    await answers.remove({ _id: key, expireAt: { $lte: now() } });
+    return undefined;
+  }
   if (row.requestHash !== requestHash) {
     throw conflict('idempotency_key_reused', 'This Idempotency-Key was used with another request; send a new key');
   }

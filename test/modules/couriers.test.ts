@@ -6,7 +6,7 @@ describe('couriers', () => {
   let world: World;
   let shop: Merchant;
   before(async () => {
-    world = await startWorld({ AWB_BLOCK_SIZE: '5' });
+    world = await startWorld({ AWB_BLOCK_SIZE: '5', ACCESS_TOKEN_SECONDS: '86400' });
     shop = await world.merchant();
     await fund(world, shop);
   });

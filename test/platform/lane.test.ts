@@ -262,7 +262,7 @@ describe('allocating a batch', () => {
         const shared = shelfOf(start);
         const sharedUses = { left: 2 };
         const together = wishes.map((wish) => decide(requestOf(wish), shared, sharedUses));
-        let stored = start as Levels;
+        let stored = levelsOf(shelfOf(start));
         let uses = 2;
         const oneByOne = wishes.map((wish) => {
           const shelf = shelfOf(stored);

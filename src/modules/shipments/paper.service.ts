@@ -5,7 +5,6 @@ import type { FileAnswer } from '../../platform/route.ts';
 import { ownCompany, type Company } from '../companies/index.ts';
 import { present } from './booking.rules.ts';
 import { getManifest } from './handover.service.ts';
-import { renderLabel } from './papers/label.ts';
 import { renderInWorker } from './papers/paper-worker.ts';
 import type { LabelLayout, LabelView, ManifestRow, PaperAddress, PaperPayment } from './papers/paper.views.ts';
 import { getShipment, getShipments } from './shipment.service.ts';
@@ -14,7 +13,7 @@ import { shipments, type PickupPlace, type Shipment } from './shipment.model.ts'
 /** The 4×6 inch label of one shipment; 409 `awb_not_assigned` before it has a number, `shipment_cancelled` after its end. */
 export async function labelOf(ctx: Ctx, id: string): Promise<FileAnswer> {
   const [shipment, company] = await Promise.all([getShipment(ctx, id), ownCompany(ctx)]);
-  const content = await renderLabel(labelView(shipment, company));
+  const content = await renderInWorker('thermal', [labelView(shipment, company)]);
   return { contentType: 'application/pdf', filename: `label-${shipment.awb ?? id}.pdf`, content };
 }
 

@@ -1,4 +1,5 @@
-import { raw } from 'bwip-js/node';
+// The named export `raw` is another thing (a symbology) in the ES module; the default's is the encoder in both forms.
+import bwipjs from 'bwip-js/node';
 import { invalid } from '../../../platform/errors.ts';
 import type { Pen } from './pen.ts';
 
@@ -15,7 +16,7 @@ export function drawCode128(pen: Pen, text: string, box: { x: number; y: number;
   if (!/^[\x21-\x7e]{1,40}$/.test(text)) {
     throw invalid('awb_not_printable', 'An AWB on a label is 1 to 40 visible ASCII characters');
   }
-  const [symbol] = raw({ bcid: 'code128', text });
+  const [symbol] = bwipjs.raw({ bcid: 'code128', text });
   if (!symbol || !('sbs' in symbol)) throw invalid('awb_not_printable', 'The AWB has no Code 128 form');
   const modules = symbol.sbs.reduce((sum, width) => sum + width, 0);
   const widest = box.width / (modules + 2 * QUIET_MODULES);

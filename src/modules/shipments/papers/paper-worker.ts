@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { AppError, unavailable } from '../../../platform/errors.ts';
 import type { PaperReply, PaperRequest } from './paper-thread.ts';
-import { renderPaper, type PaperKind, type PaperViews } from './render.ts';
+import type { PaperKind, PaperViews } from './render.ts';
 
 interface Seat {
   worker: Worker;
@@ -57,7 +57,7 @@ export async function closePaperWorkers(): Promise<void> {
 
 async function runJob<K extends PaperKind>(kind: K, views: PaperViews[K]): Promise<Buffer> {
   const seat = idle.pop() ?? (await startSeat());
-  if (!seat) return renderPaper(kind, views);
+  if (!seat) return drawHere(kind, views);
   clearTimeout(seat.idleTimer);
   seat.worker.ref();
   const request: PaperRequest = { kind, views };
@@ -71,6 +71,12 @@ async function runJob<K extends PaperKind>(kind: K, views: PaperViews[K]): Promi
   if ('pdf' in reply) return Buffer.from(reply.pdf.buffer, reply.pdf.byteOffset, reply.pdf.byteLength);
   const { message, refusal } = reply.failure;
   throw refusal ? new AppError(refusal.kind, refusal.code, message) : new Error(message);
+}
+
+/** Loaded only here: fonts and drawing take 30 MB that a process whose workers start never needs. */
+async function drawHere<K extends PaperKind>(kind: K, views: PaperViews[K]): Promise<Buffer> {
+  const { renderPaper } = await import('./render.ts');
+  return renderPaper(kind, views);
 }
 
 /** A worker that said it is ready; undefined when it could not start, which the caller makes up for. */
