@@ -37,11 +37,17 @@ export function parseJson(contentType: string, raw: Buffer): unknown {
   }
   if (value === null || typeof value !== 'object' || Array.isArray(value)) throw invalid('malformed_json', 'The body must be a JSON object');
   // Copied by assignment (Joi does) such a key would become the copy's prototype; escapes may hide it from a text search.
-  if (/__proto__|\\u00[57]/i.test(text) && holdsPrototypeKey(value)) throw invalidFields([{ path: '__proto__', message: 'is not allowed' }]);
+  if (/__proto__|\\u00[567]/i.test(text) && holdsPrototypeKey(value)) throw invalidFields([{ path: '__proto__', message: 'is not allowed' }]);
   return value;
 }
 
 function holdsPrototypeKey(value: unknown): boolean {
-  if (value === null || typeof value !== 'object') return false;
-  return Object.hasOwn(value, '__proto__') || Object.values(value).some(holdsPrototypeKey);
+  const open = [value];
+  while (open.length > 0) {
+    const next = open.pop();
+    if (next === null || typeof next !== 'object') continue;
+    if (Object.hasOwn(next, '__proto__')) return true;
+    for (const inner of Object.values(next)) open.push(inner);
+  }
+  return false;
 }

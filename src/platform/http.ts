@@ -174,6 +174,7 @@ async function readInput(route: AnyRoute, koa: KoaContext, connection: Connectio
   const faults: FieldFault[] = [];
   const check = (schema: Joi.Schema | undefined, value: unknown, convert: boolean, where: string): Record<string, unknown> => {
     const used = schema ?? NOTHING;
+    if (Object.hasOwn(value as object, '__proto__')) faults.push({ path: '__proto__', message: 'is not allowed' });
     const { value: checked, error } = used.validate(value, { abortEarly: false, convert, errors: { wrap: { label: '' } } }) as Joi.ValidationResult<Record<string, unknown>>;
     for (const d of error?.details ?? []) faults.push({ path: d.path.join('.') || where, message: hideValue(d) });
     return checked ?? {};

@@ -27,7 +27,7 @@ import {
   SCENARIOS,
 } from '../../src/modules/couriers/sandbox/sandbox.scenario.ts';
 import { mapCode } from '../../src/modules/couriers/status-table.rules.ts';
-import { NDR_REASONS } from '../../src/modules/shipments/shipment.status.rules.ts';
+import { NDR_REASONS } from '../../src/modules/couriers/shipment-status.rules.ts';
 import type { Scan } from '../../src/modules/tracking/scan.rules.ts';
 import { makeScan } from '../../src/modules/tracking/scan.rules.ts';
 import type { Tracking } from '../../src/modules/tracking/tracking.rules.ts';

@@ -11,7 +11,7 @@ import {
   resolveParcel,
   withoutEwayBill,
 } from '../../src/modules/shipments/shipment.rules.ts';
-import type { NdrAction, ShipmentStatus } from '../../src/modules/shipments/shipment.status.rules.ts';
+import type { NdrAction, ShipmentStatus } from '../../src/modules/couriers/shipment-status.rules.ts';
 import {
   canCancel,
   canManifest,
@@ -26,7 +26,7 @@ import {
   ndrActionRefusal,
   SHIPMENT_STATUSES,
   statusRank,
-} from '../../src/modules/shipments/shipment.status.rules.ts';
+} from '../../src/modules/couriers/shipment-status.rules.ts';
 
 const T1 = new Date(Date.UTC(2026, 0, 1));
 const T2 = new Date(Date.UTC(2026, 0, 2));

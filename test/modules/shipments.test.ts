@@ -318,7 +318,8 @@ describe('shipments: refusals, papers, hand-over', () => {
     assert.equal(sheet.bytes.subarray(0, 5).toString(), '%PDF-');
     const foreign = await world.merchant();
     assert.equal((await world.api('POST', '/v1/shipments/labels.pdf', { token: foreign.token, body: { ids } })).status, 404);
-    const cancelled = await world.api('POST', `/v1/shipments/${shipments[0].id}/cancel`, { token: shop.token, body: {}, ifMatch: 1 });
+    const { version } = (await get(`/v1/shipments/${shipments[0].id}`)).body;
+    const cancelled = await world.api('POST', `/v1/shipments/${shipments[0].id}/cancel`, { token: shop.token, body: {}, ifMatch: version });
     assert.equal(cancelled.status, 200, JSON.stringify(cancelled.body));
     assert.equal((await get(`/v1/shipments/${shipments[0].id}/label.pdf`)).body.error.code, 'shipment_cancelled');
   });
@@ -377,8 +378,8 @@ describe('shipments: refusals, papers, hand-over', () => {
     assert.equal((await post({})).body.error.code, 'nothing_to_pick_up');
     assert.equal((await post({ date: '2020-01-01' })).status, 400);
     await world.settle();
-    const stored = await world.db.collection<{ _id: string }>('pickups').findOne({ _id: body.id });
-    assert.deepEqual([stored?.['state'], /^SBP-/.test(String(stored?.['pickupReference']))], ['confirmed', true]);
+    const stored = await world.db.collection<{ _id: string; state: string; pickupReference: string }>('pickups').findOne({ _id: body.id });
+    assert.deepEqual([stored?.state, /^SBP-/.test(String(stored?.pickupReference))], ['confirmed', true]);
     assert.equal((await get(`/v1/shipments/${made[0].id}`, other.token)).body.status, 'pickup_scheduled');
   });
 

@@ -3,13 +3,13 @@ import fc from 'fast-check';
 import type { CodeMeaning } from '../../src/modules/couriers/status-table.rules.ts';
 import { mapCode, statusTable } from '../../src/modules/couriers/status-table.rules.ts';
 import { GENERIC_STATUS_TABLE, genericRawScan, mapGenericEvent } from '../../src/modules/couriers/generic.rules.ts';
-import type { NdrReason, ShipmentStatus } from '../../src/modules/shipments/shipment.status.rules.ts';
+import type { NdrReason, ShipmentStatus } from '../../src/modules/couriers/shipment-status.rules.ts';
 import {
   isPickedUpOrLater,
   isTerminal,
   NDR_REASONS,
   SHIPMENT_STATUSES,
-} from '../../src/modules/shipments/shipment.status.rules.ts';
+} from '../../src/modules/couriers/shipment-status.rules.ts';
 import type { Scan } from '../../src/modules/tracking/scan.rules.ts';
 import { makeScan, orderedOnce, scanIdOf } from '../../src/modules/tracking/scan.rules.ts';
 import type { TrackingAlert } from '../../src/modules/tracking/tracking.rules.ts';

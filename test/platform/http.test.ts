@@ -122,6 +122,7 @@ describe('http', () => {
       '{"title":"x","__proto__":{"admin":true}}',
       '{"title":"x","inner":{"__proto__":{"admin":true}}}',
       '{"title":"x","inner":{"\\u005f_proto\\u005F_":{"admin":true}}}',
+      '{"title":"x","__pr\\u006fto__":{"admin":true}}',
       '{"title":"x","constructor":{"prototype":{"admin":true}}}',
       '{"title":"x","toString":1}',
       '{"title":{"$gt":""}}',

@@ -20,8 +20,8 @@ describe('idempotency', () => {
   let companyId: string;
   let token: string;
   /** What the next calls of POST /books do before they write. */
-  let before_: () => Promise<void> = () => Promise.resolve();
-  let after_: () => Promise<void> = () => Promise.resolve();
+  let onEnter: () => Promise<void> = () => Promise.resolve();
+  let onLeave: () => Promise<void> = () => Promise.resolve();
 
   const addBook = route({
     method: 'post',
@@ -33,9 +33,9 @@ describe('idempotency', () => {
     body: shape<BookInput>({ title: field.text(100).required() }),
     response: shape<{ id: string; version: number }>({ id: field.id().required(), version: field.version().required() }),
     handle: async (ctx, { body }) => {
-      await before_();
+      await onEnter();
       const book = await withTransaction(ctx, async (ctx) => books.insert(ctx, { title: body.title, stock: 1, tags: [] }));
-      await after_();
+      await onLeave();
       return book;
     },
     view: (book) => ({ id: book._id, version: book.version }),
@@ -48,8 +48,8 @@ describe('idempotency', () => {
   beforeEach(() => {
     companyId = newId();
     token = tokenOf(companyId);
-    before_ = () => Promise.resolve();
-    after_ = () => Promise.resolve();
+    onEnter = () => Promise.resolve();
+    onLeave = () => Promise.resolve();
   });
   after(async () => {
     await served.close();
@@ -94,10 +94,10 @@ describe('idempotency', () => {
 
   it('a refusal that business rules decided is replayed, even when it would be decided otherwise now', async () => {
     for (const error of [conflict('out_of_stock', 'none'), notFound('book')]) {
-      before_ = () => Promise.reject(error);
+      onEnter = () => Promise.reject(error);
       const key = `refused-${error.code}`;
       const first = await served.call('POST', '/books', { token, body: { title: key }, key });
-      before_ = () => Promise.resolve();
+      onEnter = () => Promise.resolve();
       const second = await served.call('POST', '/books', { token, body: { title: key }, key });
       assert.deepEqual([first.status, replayed(first), second.status, replayed(second)], [first.status, false, first.status, true]);
       assert.deepEqual(second.body, first.body);
@@ -109,10 +109,10 @@ describe('idempotency', () => {
     const viewer = await served.call('POST', '/books', { token: tokenOf(companyId, 'viewer'), body: { title: 'again' }, key: 'again' });
     assert.equal(viewer.status, 403);
     for (const error of [new Error('a fault of ours'), unavailable('busy', 'too many')]) {
-      before_ = () => Promise.reject(error);
+      onEnter = () => Promise.reject(error);
       assert((await served.call('POST', '/books', { token, body: { title: 'again' }, key: 'again' })).status >= 500);
     }
-    before_ = () => Promise.resolve();
+    onEnter = () => Promise.resolve();
     const done = await served.call('POST', '/books', { token, body: { title: 'again' }, key: 'again' });
     assert.deepEqual([done.status, replayed(done)], [201, false]);
   });
@@ -124,10 +124,10 @@ describe('idempotency', () => {
   });
 
   it('a process that ended between commit and reply: the next call replays what was committed', async () => {
-    after_ = () => Promise.reject(new Error('the process ends here'));
+    onLeave = () => Promise.reject(new Error('the process ends here'));
     const lost = await served.call('POST', '/books', { token, body: { title: 'lost' }, key: 'lost' });
     assert.equal(lost.status, 500);
-    after_ = () => Promise.resolve();
+    onLeave = () => Promise.resolve();
     const second = await serveRoutes(house, [addBook]);
     const again = await second.call('POST', '/books', { token, body: { title: 'lost' }, key: 'lost' });
     await second.close();
@@ -138,7 +138,7 @@ describe('idempotency', () => {
 
   it('another process that answers first: this one undoes its own effect and replays', async () => {
     const body = JSON.stringify({ title: 'race' });
-    before_ = async () => {
+    onEnter = async () => {
       const row = { _id: `${companyId}|post /books|race`, requestHash: sha256(body), companyId, status: 201, body: '{"id":"theirs"}', expireAt: new Date(Date.now() + DAY_MS) };
       await house.db.collection<{ _id: string }>('idempotency').insertOne(row);
     };
@@ -150,13 +150,13 @@ describe('idempotency', () => {
   it('a call that comes while the first is at work waits for its answer', async () => {
     const { opened, open } = gate();
     const entered = gate();
-    before_ = async () => {
+    onEnter = async () => {
       entered.open();
       await opened;
     };
     const first = served.call('POST', '/books', { token, body: { title: 'wait' }, key: 'wait' });
     await entered.opened;
-    before_ = () => Promise.reject(new Error('the second call must not work'));
+    onEnter = () => Promise.reject(new Error('the second call must not work'));
     const second = served.call('POST', '/books', { token, body: { title: 'wait' }, key: 'wait' });
     open();
     const [a, b] = await Promise.all([first, second]);
@@ -167,7 +167,7 @@ describe('idempotency', () => {
     this.timeout(15_000);
     const { opened, open } = gate();
     const entered = gate();
-    before_ = async () => {
+    onEnter = async () => {
       entered.open();
       await opened;
     };
@@ -198,10 +198,10 @@ describe('idempotency', () => {
     const fresh = await addLocation('day');
     assert.deepEqual([fresh.status, replayed(fresh), fresh.body.id === first.body.id], [201, false, false]);
     assert.equal(replayed(await addLocation('day')), true);
-    before_ = () => Promise.reject(conflict('out_of_stock', 'none'));
+    onEnter = () => Promise.reject(conflict('out_of_stock', 'none'));
     await served.call('POST', '/books', { token, body: { title: 'day' }, key: 'refused' });
     house.advance(DAY_MS + 1);
-    before_ = () => Promise.resolve();
+    onEnter = () => Promise.resolve();
     assert.equal((await served.call('POST', '/books', { token, body: { title: 'day' }, key: 'refused' })).status, 201);
     assert.equal(await locations(), 2);
   });

@@ -1,6 +1,6 @@
 import { strict as assert } from 'node:assert';
 import fc from 'fast-check';
-import { allocate, type CompanyShelf, type FreeStock, type Sellable } from '../../src/modules/orders/order.allocate.rules.ts';
+import { allocate, type CompanyShelf, type CouponVerdict, type FreeStock, type Sellable } from '../../src/modules/orders/order.allocate.rules.ts';
 import type { OrderLine } from '../../src/modules/orders/order.model.ts';
 import type { OrderRequest } from '../../src/modules/orders/order.rules.ts';
 import type { AnswerRecorder, OutsideTx } from '../../src/platform/context.ts';
@@ -244,8 +244,8 @@ const requestOf = (wish: { lines: { sku: string; quantity: number }[] }): OrderR
 /** One decision: what was allocated, or the code of the refusal. */
 function decide(request: OrderRequest, shelf: CompanyShelf, uses: { left: number }): unknown {
   try {
-    const coupon = (lines: OrderLine[]) =>
-      uses.left > 0 ? ({ ok: true, discountPaise: lines.length * 10 } as const) : ({ ok: false, error: conflict('coupon_used_up', 'used up') } as const);
+    const coupon = (lines: OrderLine[]): CouponVerdict =>
+      uses.left > 0 ? { ok: true, discountPaise: lines.length * 10 } : { ok: false, error: conflict('coupon_used_up', 'used up') };
     const allocation = allocate(request, shelf, coupon, PARCEL);
     if (request.couponCode !== undefined) uses.left -= 1;
     return allocation;

@@ -1,6 +1,6 @@
 import Joi from 'joi';
 import type { Ctx, OutsideTx, Tx } from '../../src/platform/context.ts';
-import { defineCollection } from '../../src/platform/db/collection.ts';
+import { type defineCollection } from '../../src/platform/db/collection.ts';
 import { withTransaction } from '../../src/platform/db/transaction.ts';
 import { conflict } from '../../src/platform/errors.ts';
 import { field, route, shape } from '../../src/platform/route.ts';

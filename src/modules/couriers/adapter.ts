@@ -1,4 +1,4 @@
-import type { NdrReason, ShipmentDirection } from '../shipments/shipment.status.rules.ts';
+import type { NdrReason, ShipmentDirection } from './shipment-status.rules.ts';
 
 /** One event as a courier tells it: its own codes, our time (UTC) and our form of the AWB. */
 export interface RawScan {

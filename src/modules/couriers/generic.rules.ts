@@ -1,4 +1,4 @@
-import type { NdrReason, ShipmentDirection, ShipmentStatus } from '../shipments/shipment.status.rules.ts';
+import type { NdrReason, ShipmentDirection, ShipmentStatus } from './shipment-status.rules.ts';
 import type { RawScan } from './adapter.ts';
 import { awbText } from './awb.rules.ts';
 import type { CodeMeaning, StatusRow } from './status-table.rules.ts';

@@ -24,6 +24,28 @@ export { addConnection, chooseConnection, connectionOfWebhook, connectionsOf, co
 export { genericRawScan, mapGenericEvent, type GenericEvent } from './generic.rules.ts';
 export { SANDBOX_COURIER } from './sandbox/sandbox.adapter.ts';
 export { datedBack, disorder, DISORDERS, pickScenario, planScenario, playDelaysMs, SCENARIOS, type Disorder, type Scenario } from './sandbox/sandbox.scenario.ts';
+export {
+  canCancel,
+  canManifest,
+  canSchedulePickup,
+  isCorrection,
+  isNdrReason,
+  isPickedUpOrLater,
+  isRto,
+  isRtoDue,
+  isShipmentStatus,
+  isTerminal,
+  manualStatusRefusal,
+  ndrActionRefusal,
+  NDR_ACTIONS,
+  NDR_REASONS,
+  SHIPMENT_STATUSES,
+  statusRank,
+  type NdrAction,
+  type NdrReason,
+  type ShipmentDirection,
+  type ShipmentStatus,
+} from './shipment-status.rules.ts';
 export { mapCode, type CodeMeaning } from './status-table.rules.ts';
 
 export const couriersModule: Module = { name: 'couriers', routes: courierRoutes };

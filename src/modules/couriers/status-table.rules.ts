@@ -1,4 +1,4 @@
-import type { NdrReason, ShipmentDirection, ShipmentStatus } from '../shipments/shipment.status.rules.ts';
+import type { NdrReason, ShipmentDirection, ShipmentStatus } from './shipment-status.rules.ts';
 
 /** One row of a courier's table. An absent direction, group or reason means: whatever it is. */
 export interface StatusRow {

@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import { setImmediate as otherWork } from 'node:timers/promises';
 import { monotonicMs, now } from '../../platform/clock.ts';
 import type { OutsideTx, Tx } from '../../platform/context.ts';
 import { BatchConflict } from '../../platform/db/collection.bulk.ts';
@@ -38,6 +39,8 @@ interface Slice {
 
 const SLICE_RECORDS = 500;
 const SLICE_RESULTS = 2_000;
+/** Records parsed in one go: about a millisecond, so that answers of the database and other requests are not kept waiting. */
+const QUANTUM = 32;
 const BATCH_TRIES = 6;
 const SINGLE_TRIES = 30;
 const PATIENCE_MS = 90_000;
@@ -122,6 +125,7 @@ async function* readSlices(sink: Sink, row: Row<Import>, skip: number): AsyncGen
   let seen = 0;
   for await (const result of sink.read(source, row.fileName)) {
     seen += 1;
+    if (seen % QUANTUM === 0) await otherWork();
     if (seen <= skip) continue;
     if (candidates === SLICE_RECORDS || results.length === SLICE_RESULTS) {
       yield { results, bytesRead: read(), last: false };

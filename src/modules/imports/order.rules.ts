@@ -53,5 +53,7 @@ export const MAX_UNIT_PRICE_PAISE = 1_000_000_000;
 
 /** The object without its undefined members, so that an absent value is an absent key. */
 export function compact<T extends object>(value: T): T {
-  return Object.fromEntries(Object.entries(value).filter(([, v]) => v !== undefined)) as T;
+  const kept: Partial<T> = {};
+  for (const key in value) if (value[key] !== undefined) kept[key] = value[key];
+  return kept as T;
 }

@@ -88,8 +88,7 @@ export function placeLaneBatch(batch: readonly LaneItem<Placement>[]): Promise<O
 
 async function readShelves(placements: readonly Placement[]): Promise<Map<string, Shelf>> {
   const ctx = acrossCompanies(systemCtx('order-lane', PLATFORM_COMPANY_ID), 'orders of many companies are placed together');
-  const byCompany = new Map<string, Placement[]>();
-  for (const p of placements) byCompany.set(p.ctx.companyId, [...(byCompany.get(p.ctx.companyId) ?? []), p]);
+  const byCompany = groupedBy(placements, (p) => p.ctx.companyId);
   const wanted = [...byCompany].map(([companyId, list]) => ({ companyId, skus: unique(list.flatMap((p) => p.request.lines.map((l) => l.sku))) }));
   const codes = [...byCompany]
     .map(([companyId, list]) => ({ companyId, codes: unique(list.flatMap((p) => (p.request.couponCode ? [p.request.couponCode] : []))) }))
@@ -231,8 +230,7 @@ function newOrder({ actor }: Ctx, request: OrderRequest, allocation: Allocation)
 }
 
 async function number(items: readonly Decided[]): Promise<void> {
-  const byCompany = new Map<string, Decided[]>();
-  for (const item of items) byCompany.set(item.placement.ctx.companyId, [...(byCompany.get(item.placement.ctx.companyId) ?? []), item]);
+  const byCompany = groupedBy(items, (item) => item.placement.ctx.companyId);
   for (const [companyId, own] of byCompany) {
     const numbers = await takeOrderNumbers(companyId, own.length);
     own.forEach((item, i) => {
@@ -257,7 +255,7 @@ async function commit(items: readonly Decided[], alongside?: (tx: Tx, placed: re
         coupon ? [{ tx: own[i] ?? ctx, coupon: coupon.row, orderId: order._id, customerKey: coupon.customerKey, discountPaise: coupon.discountPaise }] : [],
       );
       if (redemptions.length > 0) await redeemCoupons(ctx, redemptions);
-      const moves = items.flatMap(({ order }, i) => reservations(own[i] ?? ctx, order));
+      const moves = reservationsOf(items.map(({ order }, i) => ({ tx: own[i] ?? ctx, order })));
       if (moves.length > 0) await reserveStock(ctx, moves);
       return rows;
     });
@@ -269,6 +267,25 @@ async function commit(items: readonly Decided[], alongside?: (tx: Tx, placed: re
 function announce(tx: Tx, order: Order & { _id: string }): void {
   tx.emit({ type: 'order.placed', key: order._id, payload: { orderId: order._id, orderNumber: order.orderNumber, totalPaise: order.totals.totalPaise } });
   if (order.paymentDueAt) tx.enqueue({ name: 'orders.expire_unpaid', payload: { orderId: order._id }, runAt: order.paymentDueAt });
+}
+
+/** What a batch takes: a move for each line, and one for each SKU and place of all orders of one import together. */
+function reservationsOf(items: readonly { tx: Tx; order: Order & { _id: string } }[]): StockMove[] {
+  const moves: StockMove[] = [];
+  const together = new Map<string, StockMove>();
+  for (const { tx, order } of items) {
+    const own = reservations(tx, order);
+    if (order.importId === undefined) {
+      moves.push(...own);
+      continue;
+    }
+    for (const move of own) {
+      const key = `${order.importId}|${move.sku}|${move.locationId}`;
+      const sum = together.get(key) ?? { ...move, quantity: 0, reference: { type: 'import', id: order.importId } };
+      together.set(key, { ...sum, quantity: sum.quantity + move.quantity });
+    }
+  }
+  return [...moves, ...together.values()];
 }
 
 /** What an order holds of the stock. */
@@ -307,6 +324,16 @@ export function defaultParcel(): Parcel {
     breadthMm: config.defaultParcelBreadthMm,
     heightMm: config.defaultParcelHeightMm,
   };
+}
+
+function groupedBy<T>(items: readonly T[], keyOf: (item: T) => string): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const item of items) {
+    const group = groups.get(keyOf(item));
+    if (group) group.push(item);
+    else groups.set(keyOf(item), [item]);
+  }
+  return groups;
 }
 
 function unique<T>(values: readonly T[]): T[] {

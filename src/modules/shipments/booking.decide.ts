@@ -1,5 +1,5 @@
 import type { Row } from '../../platform/db/collection.ts';
-import { AppError, conflict, invalidFields, notFound } from '../../platform/errors.ts';
+import { conflict, invalidFields, notFound, type AppError } from '../../platform/errors.ts';
 import { newId } from '../../platform/ids.ts';
 import type { Location } from '../companies/index.ts';
 import { awbText, chooseConnection, courierEntry, findCourier, isAwbText, type CourierEntry } from '../couriers/index.ts';
@@ -10,7 +10,7 @@ import type { Booking, BookingShelf, ShelfCompany, ShelfOrder } from './booking.
 import { quoteShipment, wishedCourier, type ShipmentOffer } from './shipment.quote.ts';
 import type { FrozenQuote, PickupPlace, Shipment } from './shipment.model.ts';
 import { bookingRefusal, linesToBook, openLines, type LineQuantity } from './shipment.rules.ts';
-import type { ShipmentStatus } from './shipment.status.rules.ts';
+import type { ShipmentStatus } from '../couriers/index.ts';
 
 /** A booking that the batch accepts. */
 export interface DecidedBooking {

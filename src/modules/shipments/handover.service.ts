@@ -2,7 +2,7 @@ import type { Ctx, OutsideTx, Tx } from '../../platform/context.ts';
 import type { Row } from '../../platform/db/collection.ts';
 import { machineRows } from '../../platform/db/machine-rows.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
-import { AppError, conflict, invalid, notFound } from '../../platform/errors.ts';
+import { conflict, invalid, notFound, type AppError } from '../../platform/errors.ts';
 import { makeFaults } from '../../platform/faults.ts';
 import type { Page, PageRequest } from '../../platform/pagination.ts';
 import { runtime } from '../../platform/runtime.ts';
@@ -12,7 +12,7 @@ import { untilUnchanged } from './shipment.courier.jobs.ts';
 import { manifests, pickups, shipments, type Manifest, type OwnStatus, type Pickup, type Shipment } from './shipment.model.ts';
 import { getShipments } from './shipment.service.ts';
 import { withoutEwayBill } from './shipment.rules.ts';
-import { canManifest, canSchedulePickup } from './shipment.status.rules.ts';
+import { canManifest, canSchedulePickup } from '../couriers/index.ts';
 
 const MOST = 500;
 const IST_OFFSET_MS = 19_800_000;

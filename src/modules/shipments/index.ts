@@ -42,7 +42,7 @@ export {
   type NdrReason,
   type ShipmentDirection,
   type ShipmentStatus,
-} from './shipment.status.rules.ts';
+} from '../couriers/index.ts';
 export { shipmentShape, shipmentView, type ShipmentView } from './shipment.views.ts';
 
 /** Makes a cancellation that the courier reported final, once a late pickup scan is not to be expected any more. */

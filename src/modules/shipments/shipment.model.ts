@@ -1,7 +1,7 @@
 import { defineCollection } from '../../platform/db/collection.ts';
 import type { Address, Customer } from '../orders/index.ts';
 import type { Parcel } from './shipment.rules.ts';
-import { SHIPMENT_STATUSES, type NdrReason, type ShipmentDirection, type ShipmentStatus } from './shipment.status.rules.ts';
+import { SHIPMENT_STATUSES, type NdrReason, type ShipmentDirection, type ShipmentStatus } from '../couriers/index.ts';
 
 export interface ShipmentLine {
   sku: string;

@@ -9,7 +9,7 @@ import { labelOf, labelsOf, manifestPdf } from './paper.service.ts';
 import type { LabelLayout } from './papers/paper.views.ts';
 import type { Parcel } from './shipment.rules.ts';
 import { cancelShipment, getShipment, listShipments, setAwb, setEwayBill, type ShipmentSearch } from './shipment.service.ts';
-import { SHIPMENT_STATUSES } from './shipment.status.rules.ts';
+import { SHIPMENT_STATUSES } from '../couriers/index.ts';
 import { manifestShape, manifestView, pickupShape, pickupView, shipmentListView, shipmentShape, shipmentView } from './shipment.views.ts';
 
 const parcelShape = shape<Parcel>({

@@ -1,7 +1,7 @@
 import type { AppError } from '../../platform/errors.ts';
 import { conflict, forbidden, invalid } from '../../platform/errors.ts';
-import type { ShipmentDirection, ShipmentStatus } from './shipment.status.rules.ts';
-import { isPickedUpOrLater, isTerminal } from './shipment.status.rules.ts';
+import type { ShipmentDirection, ShipmentStatus } from '../couriers/index.ts';
+import { isPickedUpOrLater, isTerminal } from '../couriers/index.ts';
 
 export interface BookingFacts {
   orderStatus: string;

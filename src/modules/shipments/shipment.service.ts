@@ -11,7 +11,7 @@ import { cancelInside } from './shipment.cancel.ts';
 import { askToCancel, untilUnchanged } from './shipment.courier.jobs.ts';
 import { shipments, type Shipment } from './shipment.model.ts';
 import { isEwayBillNumber } from './shipment.rules.ts';
-import { canCancel, type ShipmentStatus } from './shipment.status.rules.ts';
+import { canCancel, type ShipmentStatus } from '../couriers/index.ts';
 
 /** A member who is limited to some locations sees the shipments that are picked up there. */
 export function ownPlaces(ctx: Ctx): Filter<Shipment> {

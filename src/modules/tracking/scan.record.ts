@@ -27,13 +27,16 @@ export interface ScanReport {
   unknownAwbs: string[];
 }
 
-const CHUNK = 1_000;
+/** Arrivals taken in together: the more there are of one shipment, the fewer folds it needs. Bounds the memory. */
+const CHUNK = 20_000;
+const SCANS_PER_COMMAND = 1_000;
+const SHIPMENTS_PER_TRANSACTION = 500;
 const WHOLE_TRIES = 4;
 const SINGLE_TRIES = 20;
 
 /**
  * Takes scans in, of any number of shipments and companies that the ctx reads: stores what is new, folds the touched
- * shipments and commits what that means, a thousand scans at a time. Repeats and disorder change nothing. A process
+ * shipments and commits what that means, 500 shipments a transaction. Repeats and disorder change nothing. A process
  * killed half-way leaves a mark from which the fold is made up for.
  */
 export async function recordScans(ctx: OutsideTx, arrivals: readonly Arrival[]): Promise<ScanReport> {
@@ -44,7 +47,8 @@ export async function recordScans(ctx: OutsideTx, arrivals: readonly Arrival[]):
     if (groups.size === 0) continue;
     const mark = await markBatch([...groups.keys()]);
     const fresh = await storeScans(groups);
-    await foldAll(ctx, [...groups.values()], now());
+    const all = [...groups.values()];
+    for (let from = 0; from < all.length; from += SHIPMENTS_PER_TRANSACTION) await foldAll(ctx, all.slice(from, from + SHIPMENTS_PER_TRANSACTION), now());
     await scanBatches.remove({ _id: mark });
     report.accepted += fresh.size;
     report.duplicates += count - fresh.size;
@@ -149,7 +153,10 @@ async function storeScans(groups: ReadonlyMap<string, Group>): Promise<Set<strin
       else if (kept.status !== scan.status || kept.reason !== scan.reason) improved.push(rowOf(shipment, scan));
     }
   }
-  const fresh = await scanRows.insertNew(rows);
+  const fresh = new Set<string>();
+  for (let from = 0; from < rows.length; from += SCANS_PER_COMMAND) {
+    for (const id of await scanRows.insertNew(rows.slice(from, from + SCANS_PER_COMMAND))) fresh.add(id);
+  }
   // Of two copies of one scan that say different things the same one stays, whichever came first.
   for (const { _id, ...row } of improved) await scanRows.change({ _id }, { $set: row });
   return fresh;

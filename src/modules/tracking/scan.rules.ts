@@ -1,7 +1,7 @@
-import type { NdrReason, ShipmentStatus } from '../shipments/shipment.status.rules.ts';
-import { statusRank } from '../shipments/shipment.status.rules.ts';
-import type { RawScan } from '../couriers/adapter.ts';
-import type { CodeMeaning } from '../couriers/status-table.rules.ts';
+import type { NdrReason, ShipmentStatus } from '../couriers/index.ts';
+import { statusRank } from '../couriers/index.ts';
+import type { RawScan } from '../couriers/index.ts';
+import type { CodeMeaning } from '../couriers/index.ts';
 import { sha256 } from '../../platform/ids.ts';
 
 export const SCAN_SOURCES = ['courier', 'manual', 'api', 'simulated'] as const;

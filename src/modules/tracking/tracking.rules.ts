@@ -1,11 +1,11 @@
-import type { NdrReason, ShipmentStatus } from '../shipments/shipment.status.rules.ts';
+import type { NdrReason, ShipmentStatus } from '../couriers/index.ts';
 import {
   isCorrection,
   isPickedUpOrLater,
   isRto,
   isTerminal,
   statusRank,
-} from '../shipments/shipment.status.rules.ts';
+} from '../couriers/index.ts';
 import type { Scan, ScanSource } from './scan.rules.ts';
 import { orderedOnce } from './scan.rules.ts';
 

@@ -89,9 +89,9 @@ function parse({ adapter }: CourierEntry, row: RawEvent): ParsedWebhook | string
 /** Tells whoever keeps weight disputes what a courier has weighed; at least once, known by courier, AWB and reference. */
 export async function reportWeights(ctx: OutsideTx, courier: string, weights: readonly WeightReport[]): Promise<void> {
   if (weights.length === 0) return;
-  await withTransaction(ctx, (tx) => {
+  await withTransaction(ctx, (ctx) => {
     for (const { awb, reference, courierGrams, occurredAt } of weights) {
-      tx.emit({ type: 'shipment.weight_reported', key: awb, payload: { courier, awb, reference, courierGrams, occurredAt: occurredAt.toISOString() } });
+      ctx.emit({ type: 'shipment.weight_reported', key: awb, payload: { courier, awb, reference, courierGrams, occurredAt: occurredAt.toISOString() } });
     }
     return Promise.resolve();
   });

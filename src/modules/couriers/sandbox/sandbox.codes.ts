@@ -1,4 +1,4 @@
-import type { NdrReason } from '../../shipments/shipment.status.rules.ts';
+import type { NdrReason } from '../shipment-status.rules.ts';
 import type { StatusRow } from '../status-table.rules.ts';
 import { statusTable } from '../status-table.rules.ts';
 

@@ -1,4 +1,4 @@
-import type { NdrReason } from '../../shipments/shipment.status.rules.ts';
+import type { NdrReason } from '../shipment-status.rules.ts';
 import type { RawScan, WeightReport } from '../adapter.ts';
 import { SANDBOX_NDR_CODES } from './sandbox.codes.ts';
 import type { SeededRandom } from './sandbox.random.ts';
