@@ -91,7 +91,8 @@ export function healthRoutes(facts: HealthFacts): AnyRoute[] {
       query: Joi.object({}),
       response: 'text/plain',
       handle: async (_ctx, { request }) => {
-        const token = runtime().config.metricsToken;
+        const { metricsToken: token, nodeEnv } = runtime().config;
+        if (token === undefined && nodeEnv === 'production') throw unauthenticated('metrics_token_required', 'Set METRICS_TOKEN to read metrics in production');
         if (token !== undefined && !sameText(request.headers.authorization ?? '', `Bearer ${token}`)) throw unauthenticated();
         return metricsText();
       },
