@@ -18,6 +18,8 @@ export interface AppDeps {
   log: Log;
   routes: readonly AnyRoute[];
   authenticator: Authenticator;
+  /** From then on every answer is the last of its connection. */
+  isEnding?: () => boolean;
 }
 
 const REQUEST_ID = /^[\w.:-]{8,128}$/;
@@ -79,7 +81,7 @@ export function clientAddress(ctx: Pick<Context, 'get' | 'req'>, hops: number): 
 }
 
 /** Request id, security headers, time, log line, metric: around everything. */
-function observe({ config, log }: AppDeps) {
+function observe({ config, log, isEnding }: AppDeps) {
   const headers = config.nodeEnv === 'production' ? PRODUCTION_HEADERS : HEADERS;
   return async (ctx: Context, next: Next): Promise<void> => {
     const started = monotonicMs();
@@ -96,6 +98,7 @@ function observe({ config, log }: AppDeps) {
     await runWithLogFields({ requestId }, next);
     const ms = monotonicMs() - started;
     ctx.set('X-Response-Time', `${ms.toFixed(1)}ms`);
+    if (isEnding?.()) ctx.set('Connection', 'close');
     const route = String(ctx['_matchedRoute'] ?? 'unmatched');
     metrics.httpRequest(ctx.method, route, ctx.status, ms / 1000);
     log.info('http.request', {

@@ -7,6 +7,7 @@ import { couponsModule } from './modules/coupons/index.ts';
 import { couriersModule } from './modules/couriers/index.ts';
 import { importsModule } from './modules/imports/index.ts';
 import { inventoryModule } from './modules/inventory/index.ts';
+import { operationsModule } from './modules/operations/index.ts';
 import { ordersModule } from './modules/orders/index.ts';
 import { paymentsModule } from './modules/payments/index.ts';
 import { ratesModule } from './modules/rates/index.ts';
@@ -36,6 +37,7 @@ export const modules: readonly Module[] = [
   paymentsModule,
   notificationsModule,
   auditModule,
+  operationsModule,
 ];
 
 /** Every public route of every module. */

@@ -1,9 +1,10 @@
 import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { Server as SocketServer, type AddressInfo } from 'node:net';
 import { makeApp } from './app.ts';
 import type { Config } from './config.ts';
-import { allJobs, allRoutes, allSchedules, allSubscribers, devRoutes, modules } from './modules.ts';
+import { allChecks, allJobs, allRoutes, allSchedules, allSubscribers, devRoutes, modules } from './modules.ts';
 import { makeAuthenticator } from './modules/identity/index.ts';
+import { registerChecks } from './platform/checks.ts';
 import { answerSettings } from './platform/db/answers.ts';
 import { prepareCollections } from './platform/db/collection.ts';
 import { connect, disconnect } from './platform/db/connect.ts';
@@ -80,6 +81,7 @@ export async function openDatabase({ config, log, mongodbUri }: Pick<StartOption
 export async function startService(options: StartOptions): Promise<Service> {
   const { config, log } = options;
   await openDatabase(options);
+  registerChecks(allChecks());
   const jobs = makeJobRunner(allJobs(), { concurrency: config.jobConcurrency });
   const outbox = makeOutboxDispatcher(allSubscribers());
   const scheduler = makeScheduler(allSchedules());
@@ -96,7 +98,7 @@ export async function startService(options: StartOptions): Promise<Service> {
     scheduler.start();
   }
   const isEnding = options.isEnding ?? (() => false);
-  const app = makeApp({ config, log, routes: servedRoutes(config, isEnding), authenticator: makeAuthenticator() });
+  const app = makeApp({ config, log, routes: servedRoutes(config, isEnding), authenticator: makeAuthenticator(), isEnding });
   const server = options.listen ? await listen(createServer({ requestTimeout: config.requestTimeoutMs, keepAliveTimeout: 65_000 }, app.callback()), config) : undefined;
   const address = server?.address() as AddressInfo | undefined;
   return {
@@ -105,7 +107,7 @@ export async function startService(options: StartOptions): Promise<Service> {
     scheduler,
     server,
     url: address ? `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${address.port}` : undefined,
-    stopAccepting: () => stopListening(server),
+    stopAccepting: () => stopListening(server, options.isEnding ? LINGER_MS : 0),
     async stopBackground() {
       await Promise.all([jobs.stop(config.shutdownGraceMs / 2), outbox.stop(), scheduler.stop()]);
       for (const stop of stops.reverse()) await stop();
@@ -123,12 +125,20 @@ async function listen(server: Server, config: Config): Promise<Server> {
   return server;
 }
 
-/** Takes no new connections and waits for the answers that are under way; idle keep-alive connections end at once. */
-async function stopListening(server: Server | undefined): Promise<void> {
+/** Kept connections may send one more request this long: its answer then tells the caller that the connection ends. */
+const LINGER_MS = 500;
+
+/** Takes no new connections, waits for the answers that are under way, and closes kept connections after `lingerMs`. */
+async function stopListening(server: Server | undefined, lingerMs: number): Promise<void> {
   if (!server) return;
-  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-  server.closeIdleConnections();
-  const sweep = setInterval(() => server.closeIdleConnections(), 50);
+  // Not the HTTP server's own close: it cuts kept connections at once, and with them requests that are just arriving.
+  const closed = new Promise<void>((resolve) => SocketServer.prototype.close.call(server, () => resolve()));
+  let sweep: NodeJS.Timeout | undefined;
+  const linger = setTimeout(() => {
+    server.closeIdleConnections();
+    sweep = setInterval(() => server.closeIdleConnections(), 50);
+  }, lingerMs);
   await closed;
+  clearTimeout(linger);
   clearInterval(sweep);
 }

@@ -50,6 +50,11 @@ function boundedText(text: string, freeText: boolean, max = MAX_TEXT): string {
   return text.length > max ? `${clean}… (${text.length} characters)` : clean;
 }
 
+/** Free text (an error's message) as a log may show it: no addresses, tokens, or long numbers, and bounded. */
+export function cleanText(text: string): string {
+  return boundedText(text, true);
+}
+
 /** One flat object out of several, later fields winning, fit to be written as JSON: nothing secret, deep or long in it. */
 export function cleaned(head: LogFields, ...more: readonly (LogFields | undefined)[]): Record<string, unknown> {
   const result: Record<string, unknown> = { ...head };

@@ -115,6 +115,12 @@ describe('imports', function () {
     assert.ok(done.counts.imported >= 5);
   });
 
+  it('a SKU that nobody knows is refused under the names and at the row of the file', async () => {
+    const done = await run({ content: file(row('U-1'), row('U-1', { sku: 'GHOST', itemName: '', unitPricePaise: '' })) });
+    assert.deepEqual(done.counts, { rows: 2, records: 1, imported: 0, invalid: 1, duplicates: 0 });
+    assert.deepEqual((await errors(done.id)).map((l) => l.split(',').slice(0, 3).join(',')), ['2,2,unitPricePaise', '2,2,itemName']);
+  });
+
   it('imports JSON lines', async () => {
     const line = { externalId: 'J-1', customerName: 'Asha', customerPhone: '9845012345', line1: '12 Lake View', city: 'Bengaluru', state: 'KA', pincode: '560001', paymentMethod: 'cod', lines: [{ sku: 'A', itemName: 'A', quantity: 1, unitPricePaise: 100 }] };
     const done = await run({ content: `${JSON.stringify(line)}\n`, name: 'orders.jsonl' });
@@ -240,7 +246,7 @@ describe('imports', function () {
 
   it('serviceability is staff’s to import: new rows and replaced ones, for one courier', async () => {
     const email = `staff.${shop.companyId}@dakiya.example.in`;
-    await createOperator(beforeSignIn('test'), { name: 'Staff', email, role: 'platform_admin', password: PASSWORD }, { emailVerified: true });
+    await createOperator(beforeSignIn('test'), { name: 'Staff', email, role: 'platform_admin', password: PASSWORD });
     const token = (await world.api('POST', '/v1/auth/login', { body: { email, password: PASSWORD } })).body.accessToken;
     const send = async (content: string, fields: Record<string, string>): Promise<Answer> => {
       const form = new FormData();

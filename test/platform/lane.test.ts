@@ -245,7 +245,7 @@ const requestOf = (wish: { lines: { sku: string; quantity: number }[] }): OrderR
 function decide(request: OrderRequest, shelf: CompanyShelf, uses: { left: number }): unknown {
   try {
     const coupon = (lines: OrderLine[]): CouponVerdict =>
-      uses.left > 0 ? { ok: true, discountPaise: lines.length * 10 } : { ok: false, error: conflict('coupon_used_up', 'used up') };
+      uses.left > 0 ? { ok: true, discountPaise: lines.length * 10, freeShipping: lines.length > 2 } : { ok: false, error: conflict('coupon_used_up', 'used up') };
     const allocation = allocate(request, shelf, coupon, PARCEL);
     if (request.couponCode !== undefined) uses.left -= 1;
     return allocation;

@@ -9,6 +9,9 @@ export interface Company {
   email: string;
   phone: string;
   status: CompanyStatus;
+  /** Why our staff last changed the status, and when; shown to staff only. */
+  statusReason?: string;
+  statusChangedAt?: Date;
   kycStatus: KycStatus;
   /** GST state code of the registered address, two digits; decides intra- or inter-state tax without a GSTIN. */
   stateCode?: string;
@@ -25,12 +28,14 @@ export const companies = defineCollection<Company>({
     email: { type: String, required: true },
     phone: { type: String, required: true },
     status: { type: String, required: true, enum: ['active', 'suspended', 'closed'] },
+    statusReason: { type: String, maxlength: 500 },
+    statusChangedAt: { type: Date },
     kycStatus: { type: String, required: true, enum: ['not_started', 'in_progress', 'submitted', 'verified', 'rejected', 'needs_action'] },
     stateCode: { type: String, match: /^\d{2}$/ },
     gstin: { type: String },
     emailVerifiedAt: { type: Date },
   },
-  indexes: [{ keys: { status: 1, _id: 1 } }],
+  indexes: [{ keys: { status: 1, _id: 1 } }, { keys: { kycStatus: 1, _id: 1 } }],
 });
 
 /** A place that holds stock and where couriers pick up. */

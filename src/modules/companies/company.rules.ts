@@ -19,3 +19,17 @@ export function normalizeLocation<T extends Partial<LocationInput>>(input: T): T
   faults.throwIfAny();
   return result as T;
 }
+
+/** The reason of a staff decision, trimmed; 400 when nothing is left. */
+export function normalizeReason(reason: string): string {
+  const faults = makeFaults();
+  const trimmed = reason.trim();
+  if (trimmed === '') faults.add('reason', 'must not be empty');
+  faults.throwIfAny();
+  return trimmed;
+}
+
+/** Matches names that begin with this text, in any case; the text means itself, never a pattern. */
+export function namePrefix(text: string): RegExp {
+  return new RegExp(`^${text.trim().replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}`, 'i');
+}

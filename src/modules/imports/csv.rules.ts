@@ -110,7 +110,7 @@ export function scanRow(text: string, start: number, delimiter: number, final: b
 }
 
 // Damaged bytes decode to U+FFFD; the rest are control characters that no cell of text has.
-// eslint-disable-next-line no-control-regex
+ 
 const NOT_TEXT = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f\ufffd]/;
 
 /** Why the text of one row cannot be taken (damaged bytes, control characters, too long), or undefined. */

@@ -75,14 +75,23 @@ export function isDuplicate(fault: RowFault): boolean {
 /** A record that the business rules refused, as a fault of its first row; `order_exists` and the like are duplicates. */
 export function refusalFault({ line, record, rows }: Omit<Candidate<unknown>, 'value'>, error: AppError): RowFault {
   const duplicate = /^(?:order|product)_exists$/.test(error.code);
-  return { line, record, rows, ...(duplicate ? { duplicate } : {}), faults: faultsOf(error) };
+  return { line, record, rows, ...(duplicate ? { duplicate } : {}), faults: faultsOf(error, record) };
 }
 
-function faultsOf(error: AppError): ListedFault[] {
+const COLUMNS: Readonly<Record<string, string>> = { name: 'itemName', 'customer.name': 'customerName', 'customer.phone': 'customerPhone', 'customer.email': 'customerEmail' };
+
+/** A field of an order as the file calls it; of the second line and further ones the row is told too. */
+function placeOf(path: string, record: number): Pick<ListedFault, 'field' | 'record'> {
+  const [, at = '0', inLine] = /^lines\.(\d+)\.(.+)$/.exec(path) ?? [];
+  const field = inLine ?? path.replace(/^shippingAddress\./, '');
+  return { field: COLUMNS[field] ?? field, ...(at === '0' ? {} : { record: record + Number(at) }) };
+}
+
+function faultsOf(error: AppError, record: number): ListedFault[] {
   const fields = error.details?.['fields'];
   const named = Array.isArray(fields) ? (fields as unknown[]) : [];
   const structured = named.filter((f): f is FieldFault => typeof f === 'object' && f !== null && 'path' in f && 'message' in f);
-  if (structured.length > 0) return structured.map(({ path, message }) => ({ field: path, message }));
+  if (structured.length > 0) return structured.map(({ path, message }) => ({ ...placeOf(path, record), message }));
   const [first] = named;
   return [{ field: typeof first === 'string' ? first : '', message: `${error.message} (${error.code})` }];
 }

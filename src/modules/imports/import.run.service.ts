@@ -40,7 +40,7 @@ interface Slice {
 const SLICE_RECORDS = 500;
 const SLICE_RESULTS = 2_000;
 /** Records parsed in one go: about a millisecond, so that answers of the database and other requests are not kept waiting. */
-const QUANTUM = 1e9;
+const QUANTUM = 32;
 const BATCH_TRIES = 6;
 const SINGLE_TRIES = 30;
 const PATIENCE_MS = 90_000;

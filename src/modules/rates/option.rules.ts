@@ -154,8 +154,7 @@ function reasonsFor(option: Unranked, at: number, cheapest: Unranked, fastest: n
   const days = option.estimatedDays;
   const reasons = [price];
   if (days === null) reasons.push('No promised delivery time');
-  else
-    reasons.push(days === fastest ? `Promised in ${daysWords(days)}, the fastest` : `Promised in ${daysWords(days)}`);
+  else reasons.push(`Promised in ${daysWords(days)}${days === fastest ? ', the fastest' : ''}`);
   if (option.courierScore !== undefined) reasons.push(`Courier score ${option.courierScore} of 100`);
   return reasons;
 }

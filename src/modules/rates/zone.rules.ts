@@ -149,8 +149,9 @@ export function zoneOf(origin: Pincode, destination: Pincode, rules: ZoneRules, 
   }
   const special = [destination.state, origin.state].find((state) => rules.specialStates.has(state));
   if (special) return { zone: 'E', reason: `${special} is a special state` };
-  if (origin.state === destination.state)
+  if (origin.state === destination.state) {
     return { zone: 'B', reason: `Same state: both pincodes are in ${origin.state}` };
+  }
   if (from?.metro && to?.metro) return { zone: 'C', reason: `Metro to metro: ${from.name} to ${to.name}` };
   return {
     zone: 'D',

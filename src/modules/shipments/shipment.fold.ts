@@ -1,5 +1,5 @@
 import { acrossCompanies, systemCtx, type Ctx, type Tx } from '../../platform/context.ts';
-import type { Row } from '../../platform/db/collection.ts';
+import type { ChangeOf, Row } from '../../platform/db/collection.ts';
 import { getOrders, updateOrders, type Order, type OrderUpdate } from '../orders/index.ts';
 import { entryStatus, orderEntry, orderStatusOf, withEntries } from './booking.rules.ts';
 import { shipments, type Shipment } from './shipment.model.ts';
@@ -100,18 +100,38 @@ const REMOVABLE = ['statusAt', 'lastScanAt', 'pickedUpAt', 'deliveredAt', 'rtoIn
 export async function writeFolds(tx: Tx, folds: readonly FoldWrite[], orders: readonly Row<Order>[]): Promise<void> {
   await shipments.changeMany(
     tx,
-    folds.map(({ tx: own, before, state }) => {
-      const gone = REMOVABLE.filter((key) => state[key] === undefined && before[key] !== undefined);
-      return {
-        tx: own,
-        match: { _id: before._id },
-        where: { version: before.version },
-        change: { $set: state, ...(gone.length > 0 ? { $unset: Object.fromEntries(gone.map((key) => [key, ''])) } : {}) },
-      };
-    }),
+    folds.map(({ tx: own, before, state }) => ({
+      tx: own,
+      match: { _id: before._id },
+      where: { version: before.version },
+      change: changeOf(before, state),
+    })),
   );
   const updates = orderUpdates(folds, orders);
   if (updates.length > 0) await updateOrders(tx, updates);
+}
+
+/** Only what differs: the server checks and rewrites what it is sent, and most folds add one scan and move the status. */
+function changeOf(before: FoldedShipment, { history, ...state }: FoldState): ChangeOf<Shipment> {
+  const gone = REMOVABLE.filter((key) => state[key] === undefined && before[key] !== undefined);
+  const changed = Object.fromEntries(Object.entries(state).filter(([key, value]) => !isSame(value, before[key as keyof FoldState])));
+  const kept = new Map(before.history.map((scan) => [scan.scanId, scan]));
+  const fresh = history.filter((scan) => !kept.has(scan.scanId));
+  const grown = history.length === before.history.length + fresh.length && history.every((scan) => isSame(scan, kept.get(scan.scanId) ?? scan));
+  return {
+    $set: { ...changed, ...(grown ? {} : { history }) },
+    ...(grown && fresh.length > 0 ? { $push: { history: { $each: fresh } } } : {}),
+    ...(gone.length > 0 ? { $unset: Object.fromEntries(gone.map((key) => [key, ''])) } : {}),
+  };
+}
+
+function isSame(a: unknown, b: unknown): boolean {
+  if (a === b) return true;
+  if (a instanceof Date && b instanceof Date) return a.getTime() === b.getTime();
+  if (a === null || b === null || typeof a !== 'object' || typeof b !== 'object') return false;
+  const [x, y] = [a as Record<string, unknown>, b as Record<string, unknown>];
+  const keys = Object.keys(x);
+  return keys.length === Object.keys(y).length && keys.every((key) => isSame(x[key], y[key]));
 }
 
 /** The orders that some folds change; most scans on the way change none. */

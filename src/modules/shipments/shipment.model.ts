@@ -188,7 +188,8 @@ export const shipments = defineCollection<Shipment>({
     { keys: { companyId: 1, orderId: 1 } },
     { keys: { companyId: 1, status: 1, createdAt: -1, _id: -1 } },
     { keys: { companyId: 1, courier: 1, createdAt: -1, _id: -1 } },
-    { keys: { companyId: 1, pickupLocationId: 1, courier: 1, status: 1 } },
+    // Without the status, which changes with every other scan.
+    { keys: { companyId: 1, pickupLocationId: 1, createdAt: -1, _id: -1 } },
   ],
 });
 

@@ -41,8 +41,10 @@ const SINGLE_TRIES = 20;
  */
 export async function recordScans(ctx: OutsideTx, arrivals: readonly Arrival[]): Promise<ScanReport> {
   const report: ScanReport = { accepted: 0, duplicates: 0, unmapped: 0, unknownAwbs: [] };
-  for (let at = 0; at < arrivals.length; at += CHUNK) {
-    const { groups, unknownAwbs, count } = await arrange(ctx, arrivals.slice(at, at + CHUNK));
+  // Scans of one parcel go together, so that it is folded and written once and not once in every chunk.
+  const together = arrivals.length > CHUNK ? [...arrivals].sort((a, b) => (a.awb < b.awb ? -1 : a.awb > b.awb ? 1 : 0)) : arrivals;
+  for (let at = 0; at < together.length; at += CHUNK) {
+    const { groups, unknownAwbs, count } = await arrange(ctx, together.slice(at, at + CHUNK));
     report.unknownAwbs.push(...unknownAwbs);
     if (groups.size === 0) continue;
     const mark = await markBatch([...groups.keys()]);
