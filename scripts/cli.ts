@@ -33,9 +33,10 @@ program
   .option('--company <id>', 'the company; default: the demo company')
   .option('--kind <kind>', 'orders, products, serviceability', 'orders')
   .option('--mode <mode>', 'skip_invalid or all_or_nothing', 'skip_invalid')
+  .option('--courier <courier>', 'whose serviceability, for --kind serviceability')
   .option('--force', 'import the same bytes again', false)
   .addHelpText('after', '\nExample:\n  npm run -s dakiya -- import data/samples/shopify-orders.csv')
-  .action(async (file: string, options: { company?: string; kind: string; mode: string; force: boolean }) => {
+  .action(async (file: string, options: { company?: string; kind: string; mode: string; force: boolean; courier?: string }) => {
     const { importCommand } = await import('./import.ts');
     process.exitCode = await importCommand(file, options);
   });

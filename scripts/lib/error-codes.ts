@@ -32,7 +32,19 @@ function found(text: string, pattern: RegExp): string[] {
   return [...text.matchAll(pattern)].map((match) => match[1] ?? '');
 }
 
-/** The codes that a document lists: back-quoted words that begin a row of a table. */
-export function errorCodesListed(markdown: string): string[] {
-  return found(markdown, /^\| `([a-z_0-9]+)` \|/gm).sort();
+/** What a page lists: codes that begin a row of a table, and things, whose codes it describes as two families. */
+export interface ListedCodes {
+  codes: string[];
+  things: string[];
+}
+
+/** Reads the codes and things off the page. */
+export function errorCodesListed(markdown: string): ListedCodes {
+  const [things = ''] = found(markdown, /^Things: (.*)$/gm);
+  return { codes: found(markdown, /^\| `([a-z_0-9]+)` \|/gm), things: found(things, /`([a-z_]+)`/g) };
+}
+
+/** True for a code with a row of its own, or of a family of a listed thing. */
+export function isListed({ codes, things }: ListedCodes, code: string): boolean {
+  return codes.includes(code) || things.some((thing) => code === `${thing}_not_found` || code === `${thing}_exists`);
 }

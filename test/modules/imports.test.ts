@@ -1,8 +1,12 @@
 import { strict as assert } from 'node:assert';
 import { readFile } from 'node:fs/promises';
+import { Readable } from 'node:stream';
 import { stockProduct } from '../support/shop.ts';
+import { importSchedules } from '../../src/modules/imports/import.jobs.ts';
+import { storeImportFile } from '../../src/modules/imports/index.ts';
 import { createOperator } from '../../src/modules/identity/index.ts';
-import { beforeSignIn } from '../../src/platform/context.ts';
+import { beforeSignIn, systemCtx } from '../../src/platform/context.ts';
+import { newId } from '../../src/platform/ids.ts';
 import { PASSWORD, startWorld, type Answer, type Merchant, type World } from '../support/world.ts';
 
 const HEADER = 'externalId,customerName,customerPhone,line1,city,state,pincode,paymentMethod,sku,itemName,quantity,unitPricePaise';
@@ -268,6 +272,25 @@ describe('imports', function () {
     const orders = await upload({ content: file(row('A')), token });
     assert.equal(orders.status, 403);
     await world.checks();
+  });
+
+  it('files that no unfinished import refers to are swept after a day, with pieces of uploads that never ended', async () => {
+    const waiting = await upload({ content: file(row('W-1')) });
+    const orphan = await storeImportFile(Readable.from([Buffer.from(file(row('O-1')))]));
+    const piece = { _id: newId(), files_id: newId(), n: 0, data: Buffer.from('cut off') };
+    await world.db.collection<typeof piece>('uploads.chunks').insertOne(piece);
+    const sweep = importSchedules[0];
+    assert.ok(sweep);
+    await sweep.run(systemCtx('test', shop.companyId));
+    assert.equal(await world.db.collection('uploads.chunks').countDocuments({}), 3, 'what is young stays');
+    world.advance(25 * 3_600_000);
+    await sweep.run(systemCtx('test', shop.companyId));
+    const left = await world.db.collection('uploads.chunks').distinct('files_id');
+    assert.equal(left.length, 1);
+    assert.notEqual(left[0], orphan.id);
+    await world.settle();
+    const done = await world.db.collection<{ _id: string; status: string }>('imports').findOne({ _id: waiting.body.id });
+    assert.equal(done?.status, 'completed');
   });
 
   describe('refusals', () => {

@@ -41,22 +41,52 @@ const SINGLE_TRIES = 20;
  */
 export async function recordScans(ctx: OutsideTx, arrivals: readonly Arrival[]): Promise<ScanReport> {
   const report: ScanReport = { accepted: 0, duplicates: 0, unmapped: 0, unknownAwbs: [] };
-  // Scans of one parcel go together, so that it is folded and written once and not once in every chunk.
-  const together = arrivals.length > CHUNK ? [...arrivals].sort((a, b) => (a.awb < b.awb ? -1 : a.awb > b.awb ? 1 : 0)) : arrivals;
-  for (let at = 0; at < together.length; at += CHUNK) {
-    const { groups, unknownAwbs, count } = await arrange(ctx, together.slice(at, at + CHUNK));
-    report.unknownAwbs.push(...unknownAwbs);
-    if (groups.size === 0) continue;
-    const mark = await markBatch([...groups.keys()]);
-    const fresh = await storeScans(groups);
-    const all = [...groups.values()];
-    for (let from = 0; from < all.length; from += SHIPMENTS_PER_TRANSACTION) await foldAll(ctx, all.slice(from, from + SHIPMENTS_PER_TRANSACTION), now());
-    await scanBatches.remove({ _id: mark });
-    report.accepted += fresh.size;
-    report.duplicates += count - fresh.size;
-    for (const { scans } of groups.values()) report.unmapped += orderedOnce(scans).filter((s) => s.status === undefined && fresh.has(s.scanId)).length;
+  let folding: Promise<void> | undefined;
+  for (const { part, continued } of inChunks(arrivals)) {
+    if (continued) await folding;
+    const chunk = await storeChunk(ctx, part, report);
+    await folding;
+    folding = chunk && foldChunk(ctx, chunk);
+    // The next chunk is stored meanwhile; a failure is thrown where it is waited for.
+    folding?.catch(() => undefined);
   }
+  await folding;
   return report;
+}
+
+/** Scans of one parcel stay together, so that it is folded and written once; `continued` when there were too many. */
+function* inChunks(arrivals: readonly Arrival[]): Iterable<{ part: readonly Arrival[]; continued: boolean }> {
+  const together = arrivals.length > CHUNK ? [...arrivals].sort((a, b) => (a.awb < b.awb ? -1 : a.awb > b.awb ? 1 : 0)) : arrivals;
+  for (let start = 0; start < together.length; ) {
+    let end = Math.min(start + CHUNK, together.length);
+    const next = together[end]?.awb;
+    while (next !== undefined && end > start && together[end - 1]?.awb === next) end -= 1;
+    if (end === start) end = Math.min(start + CHUNK, together.length);
+    yield { part: together.slice(start, end), continued: start > 0 && together[start]?.awb === together[start - 1]?.awb };
+    start = end;
+  }
+}
+
+interface StoredChunk {
+  mark: string;
+  groups: Group[];
+}
+
+async function storeChunk(ctx: OutsideTx, arrivals: readonly Arrival[], report: ScanReport): Promise<StoredChunk | undefined> {
+  const { groups, unknownAwbs, count } = await arrange(ctx, arrivals);
+  report.unknownAwbs.push(...unknownAwbs);
+  if (groups.size === 0) return undefined;
+  const mark = await markBatch([...groups.keys()]);
+  const fresh = await storeScans(groups);
+  report.accepted += fresh.size;
+  report.duplicates += count - fresh.size;
+  for (const { scans } of groups.values()) report.unmapped += orderedOnce(scans).filter((s) => s.status === undefined && fresh.has(s.scanId)).length;
+  return { mark, groups: [...groups.values()] };
+}
+
+async function foldChunk(ctx: OutsideTx, { mark, groups }: StoredChunk): Promise<void> {
+  await foldAll(ctx, groups, now());
+  await scanBatches.remove({ _id: mark });
 }
 
 /**

@@ -18,10 +18,12 @@ export interface ConnectOptions {
   slowMs: number;
 }
 
-const counters = new Set<(command: string) => void>();
+type Listener = (command: string, body: Readonly<Record<string, unknown>>) => void;
 
-/** Tells `listener` of every command sent, until the returned function is called; for tests that count. */
-export function onCommandSent(listener: (command: string) => void): () => void {
+const counters = new Set<Listener>();
+
+/** Tells `listener` of every command sent, until the returned function is called; for tests that count and explain. */
+export function onCommandSent(listener: Listener): () => void {
   counters.add(listener);
   return () => counters.delete(listener);
 }
@@ -54,7 +56,7 @@ function watch(onSlow: ConnectOptions['onSlow'], slowMs: number): void {
   client.on('commandStarted', ({ requestId, commandName, command }) => {
     const target: unknown = (command as Record<string, unknown>)[commandName];
     running.set(requestId, typeof target === 'string' ? target : '');
-    if (!isListening(commandName, command)) for (const count of counters) count(commandName);
+    if (!isListening(commandName, command)) for (const count of counters) count(commandName, command);
   });
   const ended = ({ requestId, commandName, duration }: { requestId: number; commandName: string; duration: number }): void => {
     const collection = running.get(requestId) ?? '';

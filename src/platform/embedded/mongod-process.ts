@@ -37,7 +37,8 @@ export async function spawnMongod(settings: MongodSettings): Promise<ChildProces
 }
 
 function mongodArguments(settings: MongodSettings): string[] {
-  const parameters = { diagnosticDataCollectionEnabled: false, ...settings.setParameters };
+  // The open transaction of a killed process holds its rows until this many seconds; ours end within five or are imports.
+  const parameters = { diagnosticDataCollectionEnabled: false, transactionLifetimeLimitSeconds: 20, ...settings.setParameters };
   return [
     ...['--dbpath', settings.dbPath, '--port', String(settings.port), '--bind_ip', '127.0.0.1', '--nounixsocket'],
     ...['--replSet', SET_NAME, '--oplogSize', String(settings.oplogSizeMB ?? 512)],
