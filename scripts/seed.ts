@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Config } from '../src/config.ts';
 import { addProduct, type ProductInput } from '../src/modules/catalog/index.ts';
 import { activeLocations, addLocation, type Location } from '../src/modules/companies/index.ts';
+import { addConnection, connectionsOf, SANDBOX_COURIER } from '../src/modules/couriers/index.ts';
 import { createOperator, findUserByEmail, registerCompany, type Registration } from '../src/modules/identity/index.ts';
 import { readStock, receiveStock } from '../src/modules/inventory/index.ts';
 import { creditWallet } from '../src/modules/wallet/index.ts';
@@ -71,6 +72,7 @@ async function ensureCompany(data: DemoData, password: string): Promise<string> 
 
 async function ensureShop(ctx: OutsideTx, data: DemoData): Promise<void> {
   const [location = await addLocation(ctx, data.location)] = await activeLocations(ctx);
+  if ((await connectionsOf(ctx, [ctx.companyId])).length === 0) await addConnection(ctx, { courier: SANDBOX_COURIER, name: 'Sandbox', mode: 'sandbox', credentials: {} });
   const skus = data.products.map((p) => p.sku);
   const stocked = new Set((await readStock(ctx, [{ companyId: ctx.companyId, skus }])).map((s) => s.sku));
   const missing = data.products.filter((p) => !stocked.has(p.sku));

@@ -8,6 +8,7 @@ import { registerChecks } from './platform/checks.ts';
 import { answerSettings } from './platform/db/answers.ts';
 import { prepareCollections } from './platform/db/collection.ts';
 import { connect, disconnect } from './platform/db/connect.ts';
+import { prepareFiles } from './platform/db/files.ts';
 import { prepareMachineRows } from './platform/db/machine-rows.ts';
 import { transactionSettings } from './platform/db/transaction.ts';
 import { docsRoutes } from './platform/docs.ts';
@@ -75,6 +76,7 @@ export async function openDatabase({ config, log, mongodbUri }: Pick<StartOption
   });
   await prepareMachineRows();
   await prepareCollections();
+  await prepareFiles();
 }
 
 /** Starts the service; resolves when it listens. Undo with the returned stages. */

@@ -38,7 +38,24 @@ export function parseJson(contentType: string, raw: Buffer): unknown {
   if (value === null || typeof value !== 'object' || Array.isArray(value)) throw invalid('malformed_json', 'The body must be a JSON object');
   // Copied by assignment (Joi does) such a key would become the copy's prototype; escapes may hide it from a text search.
   if (/__proto__|\\u00[567]/i.test(text) && holdsPrototypeKey(value)) throw invalidFields([{ path: '__proto__', message: 'is not allowed' }]);
+  // Neither can be stored as it is: the driver refuses NUL in names, and half a character would come back as another one.
+  if (/\\u(?:0000|d[89a-f])/i.test(text) && holdsBrokenText(value)) throw invalid('malformed_json', 'The body holds NUL or half of a surrogate pair');
   return value;
+}
+
+function holdsBrokenText(value: unknown): boolean {
+  const isBroken = (part: string): boolean => /[\0\ud800-\udfff]/u.test(part);
+  const open = [value];
+  while (open.length > 0) {
+    const next = open.pop();
+    if (typeof next === 'string' && isBroken(next)) return true;
+    if (next === null || typeof next !== 'object') continue;
+    for (const [key, inner] of Object.entries(next)) {
+      if (isBroken(key)) return true;
+      open.push(inner);
+    }
+  }
+  return false;
 }
 
 function holdsPrototypeKey(value: unknown): boolean {

@@ -117,7 +117,9 @@ function isFile(view: unknown): view is FileAnswer {
 
 async function serveIdempotent(route: AnyRoute, koa: KoaContext, base: OutsideTx, input: AnyInput, deps: HttpDeps): Promise<void> {
   const scope = base.actor.kind === 'anonymous' ? 'public' : base.companyId;
-  const key = `${scope}|${route.method} ${koa.path}|${input.idempotencyKey ?? ''}`;
+  // The route and its parameters, not the path as it was written: other letters or escapes do not make another call.
+  const path = route.path.replace(/:(\w+)/g, (_, name: string) => encodeURIComponent(String(input.params[name])));
+  const key = `${scope}|${route.method} ${path}|${input.idempotencyKey ?? ''}`;
   // A stream is hashed while the handler reads it; the handler then asks for the earlier answer itself.
   const requestHash = route.rawBody === 'stream' ? '' : sha256(input.rawBody);
   const earlierAnswer = async (): Promise<StoredAnswer | undefined> => (requestHash === '' ? undefined : storedAnswer(key, requestHash));

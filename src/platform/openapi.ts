@@ -61,6 +61,12 @@ function successAnswer(route: AnyRoute): Json {
   return { [status]: { description: route.summary, content } };
 }
 
+/** `getOrdersId` for GET /v1/orders/:id; the page beside a call of the same name is its `…Page`. */
+function operationId({ method, path, response }: AnyRoute): string {
+  const name = path.replace(/^\/v1/, '').replace(/[:/._-]+(\w)?/g, (_, c: string | undefined) => c?.toUpperCase() ?? '');
+  return `${method}${name}${response === 'text/html' ? 'Page' : ''}`;
+}
+
 function operation(route: AnyRoute): Json {
   const bodyContent = route.body
     ? { 'application/json': { schema: jsonSchema(route.body, 'input') } }
@@ -68,7 +74,7 @@ function operation(route: AnyRoute): Json {
       ? { 'multipart/form-data': { schema: { type: 'object' } } }
       : undefined;
   return {
-    operationId: `${route.method}${route.path.replace(/^\/v1/, '').replace(/[:/._-]+(\w)?/g, (_, c: string | undefined) => c?.toUpperCase() ?? '')}`,
+    operationId: operationId(route),
     tags: [route.path.replace(/^\/v1\//, '').split(/[/.:]/)[0] ?? ''],
     summary: route.summary,
     ...(route.description ? { description: route.description } : {}),

@@ -202,10 +202,12 @@ describe('tracking', () => {
 
   it('20 senders at once lose no scan', async () => {
     const shipment = await makeShipment(world, shop);
-    const { statuses } = await race(20, (i) => send(shipment.awb, [at(5 + i, i === 0 ? 'picked_up' : 'in_transit', { location: `Hub ${i}` })]));
-    assert.deepEqual(statuses, { 200: 20 });
+    const first = await race(20, (i) => send(shipment.awb, [at(5 + i, i === 0 ? 'picked_up' : 'in_transit', { location: `Hub ${i}` })]));
+    // From here on the order stays as it is, so that only the shipment's own guard keeps the senders apart.
+    const second = await race(20, (i) => send(shipment.awb, [at(30 + i, 'in_transit', { location: `Hub ${i}` })]));
+    assert.deepEqual([first.statuses, second.statuses], [{ 200: 20 }, { 200: 20 }]);
     const found = await track(shipment.id);
-    assert.deepEqual([found.events.length, found.pickedUpAt], [20, at(5, 'x').occurredAt]);
+    assert.deepEqual([found.events.length, found.pickedUpAt], [40, at(5, 'x').occurredAt]);
     assert.deepEqual(await entries(shipment.id), ['hold', 'charge']);
   });
 
@@ -218,9 +220,11 @@ describe('tracking', () => {
     assert.equal((await world.api('POST', path, { token: shop.token, body: body('picked_up', 5) })).status, 428);
     const { statuses } = await race(20, (i) => world.api('POST', path, { token: shop.token, ifMatch: version, body: body('picked_up', 5 + i) }));
     assert.deepEqual(statuses, { 200: 1, 412: 19 });
-    assert.equal((await track(shipment.id)).events.length, 1);
-    assert.equal((await track(shipment.id)).events[0].source, 'manual');
-    assert.equal(await world.db.collection('scans').countDocuments({ shipmentId: shipment.id }), 1);
+    const later = (await get(`/v1/shipments/${shipment.id}`)).body.version;
+    const again = await race(20, (i) => world.api('POST', path, { token: shop.token, ifMatch: later, body: body('in_transit', 26 + i / 10) }));
+    assert.deepEqual(again.statuses, { 200: 1, 412: 19 });
+    assert.deepEqual((await track(shipment.id)).events.map((e: { status: string; source: string }) => [e.status, e.source]), [['picked_up', 'manual'], ['in_transit', 'manual']]);
+    assert.equal(await world.db.collection('scans').countDocuments({ shipmentId: shipment.id }), 2);
     const set = async (status: string, hours: number) =>
       world.api('POST', path, { token: shop.token, ifMatch: (await get(`/v1/shipments/${shipment.id}`)).body.version, body: body(status, hours) });
     assert.equal((await set('awb_assigned', 40)).body.error.code, 'status_only_by_command');

@@ -1,5 +1,5 @@
 import type mongoose from 'mongoose';
-import { newId } from '../../src/platform/ids.ts';
+import { isId, newId } from '../../src/platform/ids.ts';
 
 type Plain = Record<string, unknown>;
 type Db = mongoose.mongo.Db;
@@ -74,22 +74,28 @@ export async function multiply(db: Db, name: string, row: Plain, n: number, othe
   const copies = Array.from({ length: n }, (_, i) => {
     const copy = structuredClone(row);
     const id = String(row['_id']);
-    copy['_id'] = /^[0-9a-f]{24}$/.test(id) ? newId() : `${id}~${i}`;
+    copy['_id'] = isId(id) ? newId() : `${id}~${i}`;
     if (i % 2 === 1 && 'companyId' in copy) copy['companyId'] = otherCompany;
     for (const field of ['createdAt', 'at', 'runAt']) if (copy[field] instanceof Date) copy[field] = new Date(copy[field].getTime() - (i + 1) * 1000);
     for (const fields of unique) {
-      const field = fields.findLast((f) => f !== 'companyId' && f !== '_id' && read(copy, f) !== undefined);
+      const field = fields.find((f) => f !== 'companyId' && f !== '_id' && read(copy, f) !== undefined);
       if (field !== undefined) write(copy, field, changed(read(copy, field), i));
     }
     return copy;
   });
-  await db.collection(name).insertMany(copies as never, { ordered: false, bypassDocumentValidation: true });
+  // Where there can be only one of a company, copies collide and are left out.
+  await db
+    .collection(name)
+    .insertMany(copies as never, { ordered: false, bypassDocumentValidation: true })
+    .catch((error: { code?: number }) => {
+      if (error.code !== 11000) throw error;
+    });
 }
 
 function changed(value: unknown, i: number): unknown {
   if (typeof value === 'number') return value + i + 1;
   if (value instanceof Date) return new Date(value.getTime() - (i + 1) * 1000);
-  return `${String(value)}~${i}`;
+  return isId(value) ? newId() : `${String(value)}~${i}`;
 }
 
 function read(row: Plain, path: string): unknown {

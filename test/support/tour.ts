@@ -1,6 +1,6 @@
 import { strict as assert } from 'node:assert';
 import { randomToken } from '../../src/platform/ids.ts';
-import { ADDRESS, orderBody, PRODUCT } from './shop.ts';
+import { orderBody, PRODUCT } from './shop.ts';
 import { PASSWORD, type Answer, type CallOptions, type World } from './world.ts';
 
 type Api = World['api'];
@@ -15,6 +15,7 @@ export interface Tour {
 }
 
 const CSV = 'externalId,customerName,customerPhone,line1,city,state,pincode,paymentMethod,sku,itemName,quantity,unitPricePaise\n';
+const LOCATION = { name: 'Main', contactName: 'Asha Rao', phone: '9800012345', line1: '1 MG Road', city: 'New Delhi', state: 'Delhi', pincode: '110001' };
 const CARD = {
   name: 'Own surface',
   courier: 'swift',
@@ -56,10 +57,10 @@ export async function takeTour(api: Api, settle: () => Promise<void>): Promise<T
   await call('POST', '/v1/auth/email/verify', { body: { token: proof } });
   token = (await call('POST', '/v1/auth/login', { body: { email, password: PASSWORD } })).accessToken;
   const member = await post('/v1/company/members', { email: `m.${email}`, name: 'Ravi Iyer', role: 'operations', password: PASSWORD });
-  const key = await call('POST', '/v1/api-keys', { body: { name: 'Tour', permissions: ['orders:read'] } });
+  const key = await call('POST', '/v1/api-keys', { body: { name: 'Tour', scopes: ['orders:read'] } });
   await call('GET', '/v1/orders', { token: key.key });
 
-  const location = await post('/v1/locations', { name: 'Main', contactName: 'Asha Rao', phone: '9800012345', ...ADDRESS, country: undefined });
+  const location = await post('/v1/locations', LOCATION);
   const product = await post('/v1/products', { sku: 'TOUR-1', ...PRODUCT });
   const stock = [{ sku: 'TOUR-1', locationId: location.id, quantity: 500 }];
   await post('/v1/stock/receipts', { reference: 'IN-1', lines: stock });
@@ -83,6 +84,7 @@ export async function takeTour(api: Api, settle: () => Promise<void>): Promise<T
 
   const form = new FormData();
   form.set('kind', 'orders');
+  form.set('mode', 'skip_invalid');
   form.set('file', new Blob([`${CSV}I-1,Asha Menon,9845012345,12 Lake View,Bengaluru,Karnataka,560001,prepaid,TOUR-1,Lamp,1,39900\nI-2,,x,,,,,,,,,\n`]), 'orders.csv');
   const imported = await call('POST', '/v1/imports', { raw: form });
   await settle();
@@ -91,7 +93,7 @@ export async function takeTour(api: Api, settle: () => Promise<void>): Promise<T
   await call('POST', '/v1/rates', { body: { originPincode: '110001', destinationPincode: '560001', weightGrams: 400, lengthMm: 150, breadthMm: 100, heightMm: 50, paymentMethod: 'prepaid' } });
   await call('GET', '/v1/serviceability?pincode=560001');
   const card = await post('/v1/rate-cards', CARD);
-  const zone = await post('/v1/zones', { courier: 'swift', name: 'South', pincodes: ['560001'], zone: 'A' }).catch(() => ({ id: '' }));
+  const zone = await post('/v1/zones', { name: 'South', zone: 'A', postalCodes: ['560001'], carriers: ['swift'] });
   const connection = await call('POST', '/v1/connections', { body: { courier: 'sandbox', mode: 'sandbox', credentials: { seed: 'ok' } } });
 
   const shipment = await post('/v1/shipments', { orderId: order.id });
@@ -107,7 +109,7 @@ export async function takeTour(api: Api, settle: () => Promise<void>): Promise<T
   const at = (hours: number, status: string, more = {}) => ({ code: status, status, occurredAt: new Date(Date.now() - (60 - hours) * 3_600_000).toISOString(), ...more });
   await post(`/v1/shipments/${awb}/scans`, { events: [at(1, 'picked_up'), at(2, 'in_transit'), at(9, 'out_for_delivery'), at(10, 'delivered')] });
   const { awb: failedAwb } = await call('GET', `/v1/shipments/${failed}`);
-  await post(`/v1/shipments/${failedAwb}/scans`, { events: [at(1, 'picked_up'), at(8, 'out_for_delivery'), at(9, 'ndr', { reason: 'customer_unavailable' })] });
+  await post(`/v1/shipments/${failedAwb}/scans`, { events: [at(1, 'picked_up'), at(8, 'out_for_delivery'), at(9, 'undelivered', { reason: 'customer_unavailable' })] });
   await settle();
   const ndr = (await call('GET', '/v1/ndr')).data[0];
   await post(`/v1/ndr/${ndr.id}/actions`, { action: 'reattempt', date: new Date(Date.now() + 2 * 86_400_000).toISOString().slice(0, 10) });

@@ -46,6 +46,13 @@ export function dropAwbs(courier: string): void {
   held.delete(courier);
 }
 
+/** Gives the blocks of this process back, so that another one may use their free numbers at once. */
+export async function returnAwbs(): Promise<void> {
+  const blocks = [...held.values()];
+  held.clear();
+  for (const { id } of blocks) await awbRows.change({ _id: id, owner }, { $set: { leaseUntil: new Date(0) } });
+}
+
 async function leaseOnce(series: { courier: string; prefix: string; used: UsedAwbs }, wanted: number): Promise<void> {
   let running = leasing.get(series.courier);
   if (!running) {

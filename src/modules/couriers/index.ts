@@ -1,4 +1,5 @@
 import type { Module } from '../../platform/module.ts';
+import { returnAwbs } from './awb.pool.ts';
 import { courierRoutes } from './courier.routes.ts';
 
 export type {
@@ -20,7 +21,7 @@ export { WEBHOOK_HEADER } from './connection.rules.ts';
 export { callCourier, type CourierAccess } from './courier.calls.ts';
 export type { Connection } from './courier.model.ts';
 export { courierEntry, findCourier, statusTableOf, type CourierEntry } from './courier.registry.ts';
-export { addConnection, chooseConnection, connectionOfWebhook, connectionsOf, courierAccess } from './courier.service.ts';
+export { addConnection, chooseConnection, connectionOfWebhook, connectionsOf, courierAccess, takesAtOnce } from './courier.service.ts';
 export { genericRawScan, mapGenericEvent, type GenericEvent } from './generic.rules.ts';
 export { SANDBOX_COURIER } from './sandbox/sandbox.adapter.ts';
 export { datedBack, disorder, DISORDERS, pickScenario, planScenario, playDelaysMs, SCENARIOS, type Disorder, type Scenario } from './sandbox/sandbox.scenario.ts';
@@ -48,4 +49,4 @@ export {
 } from './shipment-status.rules.ts';
 export { mapCode, type CodeMeaning } from './status-table.rules.ts';
 
-export const couriersModule: Module = { name: 'couriers', routes: courierRoutes };
+export const couriersModule: Module = { name: 'couriers', routes: courierRoutes, start: () => Promise.resolve(returnAwbs) };

@@ -124,8 +124,9 @@ async function* readTable<C extends string, T>(
     const list = faultList();
     const value = table.read(list, reader.cell(row));
     const key = String(value[table.key]);
-    const firstLine = key === '' ? undefined : seenBefore(key, row.line);
-    const duplicate = firstLine !== undefined && list.all.length === 0;
+    // A faulty row is not imported, so it does not stand in the way of a good one with its key.
+    const firstLine = key === '' || list.all.length > 0 ? undefined : seenBefore(key, row.line);
+    const duplicate = firstLine !== undefined;
     if (firstLine !== undefined) list.add(table.key, `is already in this file at line ${firstLine}`);
     if (list.all.length > 0) yield { ...at, rows: 1, ...(duplicate && { duplicate }), faults: list.all };
     else yield { ...at, key, value };

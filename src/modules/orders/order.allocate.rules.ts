@@ -63,6 +63,9 @@ export function allocate(request: OrderRequest, shelf: CompanyShelf, coupon: (li
   return { lines, totals, ...parcelOf(request, shelf.products, defaults) };
 }
 
+/** The largest amount of the contract (`field.paise`): payments, shipments and COD of an order could not show more. */
+const MAX_ORDER_PAISE = 1_000_000_000_000;
+
 function priceLines(request: OrderRequest, products: ReadonlyMap<string, Sellable>): OrderLine[] {
   const faults: { path: string; message: string }[] = [];
   const lines = request.lines.map((line, i): OrderLine => {
@@ -89,6 +92,9 @@ function priceLines(request: OrderRequest, products: ReadonlyMap<string, Sellabl
       reservedQuantity: 0,
     };
   });
+  if (lines.reduce((sum, line) => sum + line.totalPaise, 0) > MAX_ORDER_PAISE) {
+    faults.push({ path: 'lines', message: `must be worth ${MAX_ORDER_PAISE} paise at most together` });
+  }
   if (faults.length > 0) throw invalidFields(faults);
   return lines;
 }

@@ -200,7 +200,8 @@ function judgeCoupon(companyId: string, request: OrderRequest, lines: readonly O
 
 function newOrder({ actor }: Ctx, request: OrderRequest, allocation: Allocation): Order & { _id: string } {
   const at = now();
-  const collect = request.collectPayment === true;
+  // What costs nothing waits for no payment: nobody could make one, and it would expire.
+  const collect = request.collectPayment === true && allocation.totals.totalPaise > 0;
   const status = collect ? 'pending_payment' : 'placed';
   const { externalId, idempotencyKey, billingAddress, couponCode, notes, pickupLocationId, imported } = request;
   return {

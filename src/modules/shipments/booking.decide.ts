@@ -2,7 +2,7 @@ import type { Row } from '../../platform/db/collection.ts';
 import { conflict, invalidFields, notFound, type AppError } from '../../platform/errors.ts';
 import { newId } from '../../platform/ids.ts';
 import type { Location } from '../companies/index.ts';
-import { awbText, chooseConnection, courierEntry, findCourier, isAwbText, type CourierEntry } from '../couriers/index.ts';
+import { awbText, chooseConnection, courierEntry, findCourier, isAwbText, takesAtOnce, type Connection, type CourierEntry, type ShipmentStatus } from '../couriers/index.ts';
 import type { Order } from '../orders/index.ts';
 import { canHold, insufficientBalance } from '../wallet/index.ts';
 import { chooseOption, codAmount, goodsValue, orderEntry, present, shipmentLines, withEntries } from './booking.rules.ts';
@@ -10,7 +10,6 @@ import type { Booking, BookingShelf, ShelfCompany, ShelfOrder } from './booking.
 import { quoteShipment, wishedCourier, type ShipmentOffer } from './shipment.quote.ts';
 import type { FrozenQuote, PickupPlace, Shipment } from './shipment.model.ts';
 import { bookingRefusal, linesToBook, openLines, type LineQuantity } from './shipment.rules.ts';
-import type { ShipmentStatus } from '../couriers/index.ts';
 
 /** A booking that the batch accepts. */
 export interface DecidedBooking {
@@ -52,7 +51,7 @@ export async function decideBooking(booking: Booking, shelf: BookingShelf): Prom
   refuse(offer.courier);
   const connection = chooseFor(booking, company, offer.courier);
   if (!canHold(company, offer.quote.totalPaise)) throw insufficientBalance(company, offer.quote.totalPaise);
-  const shipment = newShipment(booking, facts, offer, connection?._id);
+  const shipment = newShipment(booking, facts, offer, connection);
   company.availablePaise -= offer.quote.totalPaise;
   order.entries = withEntries(order.entries, [orderEntry(shipment)]);
   order.live = [...order.live, { codPaise: shipment.codPaise, lines }];
@@ -92,7 +91,7 @@ function choose(offers: { options: ShipmentOffer[]; notServiceable: object[] }, 
 }
 
 /** A number that was given outside of us needs no connection and no adapter. */
-function chooseFor({ request }: Booking, company: ShelfCompany, courier: string): { _id: string } | undefined {
+function chooseFor({ request }: Booking, company: ShelfCompany, courier: string): Row<Connection> | undefined {
   if (request.awb !== undefined && request.connectionId === undefined) return company.connections.find((row) => row.courier === courier);
   if (request.awb === undefined) courierEntry(courier);
   return chooseConnection(company.connections, courier, request.connectionId);
@@ -110,7 +109,7 @@ interface Facts {
   codPaise: number;
 }
 
-function newShipment({ request }: Booking, { order, location, lines, codPaise }: Facts, offer: ShipmentOffer, connectionId: string | undefined): Shipment & { _id: string } {
+function newShipment({ request }: Booking, { order, location, lines, codPaise }: Facts, offer: ShipmentOffer, connection: Row<Connection> | undefined): Shipment & { _id: string } {
   const awb = request.awb === undefined ? undefined : givenAwb(request.awb);
   const quote: FrozenQuote = offer.quote;
   const numbered = awb !== undefined || poolOf(offer.courier, request.awb) !== undefined;
@@ -122,9 +121,9 @@ function newShipment({ request }: Booking, { order, location, lines, codPaise }:
     direction: 'forward' as const,
     courier: offer.courier,
     service: offer.service,
-    connectionId,
+    connectionId: connection?._id,
     awb,
-    bookingState: awb === undefined ? ('requested' as const) : ('confirmed' as const),
+    bookingState: awb !== undefined || takesAtOnce(offer.courier, connection) ? ('confirmed' as const) : ('requested' as const),
     idempotencyKey: request.idempotencyKey,
     lines: shipmentLines(order, lines),
     parcel: parcelOf(quote),

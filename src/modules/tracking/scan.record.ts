@@ -32,7 +32,7 @@ const CHUNK = 20_000;
 const SCANS_PER_COMMAND = 1_000;
 const SHIPMENTS_PER_TRANSACTION = 500;
 const WHOLE_TRIES = 4;
-const SINGLE_TRIES = 20;
+const SINGLE_TRIES = 60;
 
 /**
  * Takes scans in, of any number of shipments and companies that the ctx reads: stores what is new, folds the touched
@@ -85,7 +85,7 @@ async function storeChunk(ctx: OutsideTx, arrivals: readonly Arrival[], report: 
 }
 
 async function foldChunk(ctx: OutsideTx, { mark, groups }: StoredChunk): Promise<void> {
-  await foldAll(ctx, groups, now());
+  for (let from = 0; from < groups.length; from += SHIPMENTS_PER_TRANSACTION) await foldAll(ctx, groups.slice(from, from + SHIPMENTS_PER_TRANSACTION), now());
   await scanBatches.remove({ _id: mark });
 }
 

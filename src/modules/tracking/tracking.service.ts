@@ -47,10 +47,22 @@ export async function acceptScans(ctx: OutsideTx, awb: string, inputs: readonly 
   return report;
 }
 
+const EARLIEST_MS = Date.parse('2000-01-01T00:00:00Z');
+const LATEST_MS = Date.parse('2100-01-01T00:00:00Z');
+
 function readTime(path: string, text: string, fault: (path: string, message: string) => void): Date {
-  const ms = Date.parse(text);
+  const ms = isRealDay(text) ? Date.parse(text) : NaN;
   if (Number.isNaN(ms) || !WITH_ZONE.test(text)) fault(path, 'must be a time with its zone, such as 2026-11-24T10:00:00Z');
+  else if (ms < EARLIEST_MS || ms >= LATEST_MS) fault(path, 'must lie between the years 2000 and 2100');
   return new Date(Number.isNaN(ms) ? 0 : ms);
+}
+
+/** `Date.parse` takes 31 February for 3 March. */
+function isRealDay(text: string): boolean {
+  const day = /^(\d{4}-\d{2}-\d{2})T/i.exec(text)?.[1];
+  if (day === undefined) return true;
+  const start = Date.parse(`${day}T00:00:00Z`);
+  return !Number.isNaN(start) && new Date(start).toISOString().startsWith(day);
 }
 
 /** An event of our own scan API: our status names first, else the courier's own table. */

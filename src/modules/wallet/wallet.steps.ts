@@ -108,30 +108,54 @@ export async function chargeRto(tx: Tx, items: readonly RtoItem[]): Promise<void
   await post(tx, postings);
 }
 
-/** Notes cash that the courier has collected for the company; once per shipment. It is not part of the balance. */
+/** Notes cash that the courier has collected for the company; again only after it was reversed. It is not part of the balance. */
 export async function noteCodDue(tx: Tx, items: readonly CodDueItem[]): Promise<void> {
-  const known = await entriesByKey(items, ({ shipmentId }) => [`cod_due:${shipmentId}`]);
   const postings: Posting[] = [];
-  for (const { tx: own, shipmentId, awb, orderId, amountPaise, deliveredAt } of onePerShipment(items)) {
-    const key = `cod_due:${shipmentId}`;
-    if (known.has(`${own.companyId}|${key}`)) continue;
+  for (const { item, round, due } of await codRounds(onePerShipment(items))) {
+    if (due) continue;
+    const { tx: own, shipmentId, awb, orderId, amountPaise, deliveredAt } = item;
+    const key = codKey('cod_due', shipmentId, round);
     postings.push({ tx: own, movement: { kind: 'cod_due', key, amountPaise, cause: 'Cash collected on delivery', shipmentId, orderId, awb, deliveredAt } });
   }
   await post(tx, postings);
 }
 
-/** Takes a COD due back (the delivery was no delivery); once per shipment, and only when there is a due. */
+/** Takes a COD due back (the delivery was no delivery); only when there is one that stands. */
 export async function reverseCodDue(tx: Tx, items: readonly HoldEndItem[]): Promise<void> {
-  const known = await entriesByKey(items, ({ shipmentId }) => [`cod_due:${shipmentId}`, `cod_reversed:${shipmentId}`]);
   const postings: Posting[] = [];
-  for (const { tx: own, shipmentId, cause } of onePerShipment(items)) {
-    const due = known.get(`${own.companyId}|cod_due:${shipmentId}`);
-    const key = `cod_reversed:${shipmentId}`;
-    if (!due || known.has(`${own.companyId}|${key}`)) continue;
+  for (const { item, round, due } of await codRounds(onePerShipment(items))) {
+    if (!due) continue;
     const { orderId, awb, amountPaise } = due;
-    postings.push({ tx: own, movement: { kind: 'cod_reversed', key, amountPaise, cause, shipmentId, orderId, awb } });
+    const { tx: own, shipmentId, cause } = item;
+    postings.push({ tx: own, movement: { kind: 'cod_reversed', key: codKey('cod_reversed', shipmentId, round), amountPaise, cause, shipmentId, orderId, awb } });
   }
   await post(tx, postings);
+}
+
+interface CodRound<I> {
+  item: I;
+  round: number;
+  /** The due that stands, not reversed. */
+  due: Row<LedgerEntry> | undefined;
+}
+
+/** A delivery may be corrected and told again: each due and its reversal are a round, of which only the last is open. */
+async function codRounds<I extends { tx: Tx; shipmentId: string }>(items: readonly I[]): Promise<CodRound<I>[]> {
+  const found: CodRound<I>[] = [];
+  let pending = items;
+  for (let round = 1; pending.length > 0; round += 1) {
+    const known = await entriesByKey(pending, ({ shipmentId }) => [codKey('cod_due', shipmentId, round), codKey('cod_reversed', shipmentId, round)]);
+    const of = (item: I, kind: CodKind) => known.get(`${item.tx.companyId}|${codKey(kind, item.shipmentId, round)}`);
+    found.push(...pending.filter((item) => !of(item, 'cod_reversed')).map((item) => ({ item, round, due: of(item, 'cod_due') })));
+    pending = pending.filter((item) => of(item, 'cod_reversed'));
+  }
+  return found;
+}
+
+type CodKind = 'cod_due' | 'cod_reversed';
+
+function codKey(kind: CodKind, shipmentId: string, round: number): string {
+  return round === 1 ? `${kind}:${shipmentId}` : `${kind}:${shipmentId}:${round}`;
 }
 
 export interface Credit {

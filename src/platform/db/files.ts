@@ -5,6 +5,7 @@ import mongoose from 'mongoose';
 import { nowMs } from '../clock.ts';
 import { AppError } from '../errors.ts';
 import { newId } from '../ids.ts';
+import { prepareIndexes } from './collection.ts';
 import { connection } from './connect.ts';
 import { openTransaction } from './tx.ts';
 
@@ -43,6 +44,13 @@ function database(): mongoose.mongo.Db {
 
 function bucket(): mongoose.mongo.GridFSBucket {
   return new mongoose.mongo.GridFSBucket(database(), { bucketName: BUCKET });
+}
+
+/** Creates the index that sweeping walks along; GridFS makes its own with the first upload. */
+export async function prepareFiles(): Promise<void> {
+  const name = `${BUCKET}.files`;
+  const exists = await database().listCollections({ name }, { nameOnly: true }).hasNext();
+  await prepareIndexes(name, [{ keys: { 'metadata.purpose': 1, uploadDate: 1 } }], exists);
 }
 
 /** Stores a stream as it comes, never whole in memory; what a refused or broken one left behind is removed. */

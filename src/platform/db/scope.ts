@@ -51,6 +51,11 @@ export function ownCompany(ctx: Ctx): string {
 export function scoped(scope: Plain, filter: object): Plain {
   assertSafeFilter(filter);
   if (Object.keys(scope).length === 0) return filter as Plain;
+  const { $or: branches, ...rest } = filter as { $or?: unknown };
+  // Only below an outermost $or does the server use partial indexes, so the scope goes into each branch.
+  if (Array.isArray(branches) && branches.length > 0 && Object.keys(rest).length === 0) {
+    return { $or: branches.map((branch: unknown) => ({ $and: [scope, branch] })) };
+  }
   for (const key in filter) if (key in scope || key.startsWith('$')) return { $and: [scope, filter] };
   return { ...scope, ...filter };
 }
