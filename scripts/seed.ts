@@ -7,10 +7,12 @@ import { addConnection, connectionsOf, SANDBOX_COURIER } from '../src/modules/co
 import { createOperator, findUserByEmail, registerCompany, type Registration } from '../src/modules/identity/index.ts';
 import { readStock, receiveStock } from '../src/modules/inventory/index.ts';
 import { creditWallet } from '../src/modules/wallet/index.ts';
+import { nowMs } from '../src/platform/clock.ts';
 import { beforeSignIn, systemCtx, type OutsideTx } from '../src/platform/context.ts';
 import { withTransaction } from '../src/platform/db/transaction.ts';
 import { AppError } from '../src/platform/errors.ts';
 import { randomToken } from '../src/platform/ids.ts';
+import { pause } from '../src/platform/pause.ts';
 import { say } from './lib/output.ts';
 import { withSession } from './lib/session.ts';
 
@@ -23,6 +25,8 @@ interface DemoData {
 }
 
 const CREDIT_KEY = 'demo';
+/** Longer than any server lets a transaction live that nobody goes on with. */
+const PATIENCE_MS = 70_000;
 
 /** The demo's data as shipped. */
 async function demoData(): Promise<DemoData> {
@@ -37,18 +41,32 @@ export async function seedDemo(config: Config, tell: (line: string) => void): Pr
   if (!config.seedDemo || config.nodeEnv === 'production' || config.role === 'worker') return;
   const data = await demoData();
   const password = await demoPassword(config);
-  const companyId = await ensureCompany(data, password);
-  const ctx = systemCtx('seed', companyId);
-  await ensureShop(ctx, data);
-  await once(() =>
-    withTransaction(ctx, (ctx) => creditWallet(ctx, { amountPaise: config.demoWalletCreditPaise, cause: 'credit for trying Dakiya', key: CREDIT_KEY })),
-  );
+  await patiently(async () => {
+    const ctx = systemCtx('seed', await ensureCompany(data, password));
+    await ensureShop(ctx, data);
+    await once(() =>
+      withTransaction(ctx, (ctx) => creditWallet(ctx, { amountPaise: config.demoWalletCreditPaise, cause: 'credit for trying Dakiya', key: CREDIT_KEY })),
+    );
+  });
   tell(`Demo Traders: sign in as ${data.company.email} (owner) or ${data.operator.email} (operator), password ${password}`);
 }
 
 /** The company that `import` works for when none is named. */
 export async function demoCompanyId(): Promise<string | undefined> {
   return (await findUserByEmail((await demoData()).company.email))?.companyId;
+}
+
+/** Tries again while rows are busy: a start that was killed holds its own until the server ends its transaction. */
+async function patiently(steps: () => Promise<void>): Promise<void> {
+  const endMs = nowMs() + PATIENCE_MS;
+  for (;;) {
+    try {
+      return await steps();
+    } catch (error) {
+      if (!(error instanceof AppError && error.kind === 'unavailable') || nowMs() > endMs) throw error;
+      await pause(200);
+    }
+  }
 }
 
 /** Runs a step that may have been done before, by an earlier start or another process. */

@@ -22,6 +22,9 @@ export interface Multipart<T> {
   faults: FieldFault[];
 }
 
+/** What a part is called in faults when it has no name; busboy hands on undefined then, whatever its types say. */
+const NAMELESS = '';
+
 const LIMITS = { fields: 20, files: 2, parts: 22, fieldSize: 1_000, fieldNameSize: 100, headerPairs: 20 };
 
 /**
@@ -36,13 +39,15 @@ export async function readMultipart<T>(request: IncomingMessage, rules: Multipar
   let storing: Promise<void> | undefined;
   try {
     await new Promise<void>((resolve, reject) => {
-      form.on('field', (name, value, info) => {
+      form.on('field', (given: string | undefined, value, info) => {
+        const name = given ?? NAMELESS;
         if (!rules.fields.includes(name)) fault(name.slice(0, 100), 'is not a field of this form');
         else if (result.fields[name] !== undefined) fault(name, 'must come once');
         else if (info.valueTruncated) fault(name, 'is too long');
         else result.fields[name] = value;
       });
-      form.on('file', (name, stream, info) => {
+      form.on('file', (given: string | undefined, stream, info) => {
+        const name = given ?? NAMELESS;
         if (name !== rules.file || storing) {
           fault(name.slice(0, 100), storing ? 'must come once' : 'is not a field of this form');
           stream.resume();

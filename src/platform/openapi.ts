@@ -32,8 +32,9 @@ function errorAnswers(route: AnyRoute): Json {
   const own = route.errors && route.errors.length > 0 ? `: ${route.errors.join(', ')}` : '';
   return {
     400: errorAnswer('The input is not valid; details.fields names each fault'),
-    ...(route.permission === 'public' ? {} : { 401: errorAnswer('Not signed in'), 403: errorAnswer('Not allowed') }),
-    ...(route.path.includes(':') ? { 404: errorAnswer('Not found, or another company’s') } : {}),
+    ...(route.permission === 'public' && route.method !== 'post' ? {} : { 401: errorAnswer('Not signed in, or what the call proves itself with does not hold') }),
+    ...(route.permission === 'public' ? {} : { 403: errorAnswer('Not allowed') }),
+    ...(route.path.includes(':') || (route.body && route.permission !== 'public') ? { 404: errorAnswer('Not found, or another company’s') } : {}),
     ...(route.errors || route.idempotent ? { 409: errorAnswer(`Refused by the state of things${own}`) } : {}),
     ...(route.ifMatch ? { 412: errorAnswer('stale_version'), 428: errorAnswer('precondition_required') } : {}),
     ...(route.body || route.rawBody ? { 413: errorAnswer('body_too_large'), 415: errorAnswer('unsupported_media_type') } : {}),

@@ -37,7 +37,7 @@ const MAX_ATTEMPTS = 8;
 const KEEP_MS = 7 * 86_400_000;
 
 const rows = machineRows<OutboxRow>('outbox', [
-  { keys: { pending: 1, _id: 1 }, partial: { pending: { $exists: true } } },
+  { keys: { pending: 1, type: 1, _id: 1 }, partial: { pending: { $exists: true } } },
   { keys: { expireAt: 1 }, expireAfterSeconds: 0 },
 ]);
 
@@ -65,7 +65,12 @@ export interface OutboxDispatcher {
 export function makeOutboxDispatcher(subscribers: readonly Subscriber[]): OutboxDispatcher {
   const owner = newId();
   const byType = new Map<string, Subscriber[]>();
-  for (const s of subscribers) for (const type of s.types) byType.set(type, [...(byType.get(type) ?? []), s]);
+  for (const s of subscribers) {
+    for (const type of s.types) {
+      byType.set(type, [...(byType.get(type) ?? []), s]);
+      heardTypes.add(type);
+    }
+  }
   let running = false;
   let timer: NodeJS.Timeout | undefined;
   let current: Promise<number> | undefined;
@@ -172,8 +177,14 @@ async function putAside(event: OutboxRow, subscriber: string, error: unknown): P
   );
 }
 
+/** Types that somebody in this process hears of; the index leads to the oldest pending event of each. */
+const heardTypes = new Set<string>();
+
 /** The age of the oldest event that still waits, in milliseconds; 0 when none waits. For health and metrics. */
 export async function outboxAgeMs(): Promise<number> {
-  const [oldest] = await rows.find({ pending: true }, { sort: { _id: 1 }, limit: 1 });
-  return oldest ? Math.max(0, nowMs() - oldest.at.getTime()) : 0;
+  const heard = [...heardTypes];
+  const which = [...heard.map((type) => ({ pending: true as const, type })), { pending: true as const, type: { $nin: heard } }];
+  const oldest = await Promise.all(which.map((filter) => rows.findOne(filter, { sort: { type: 1, _id: 1 } })));
+  const born = oldest.flatMap((row) => (row ? [row.at.getTime()] : []));
+  return born.length === 0 ? 0 : Math.max(0, nowMs() - Math.min(...born));
 }

@@ -20,7 +20,7 @@ describe('a process that is killed while orders come in', function () {
   });
   after(async () => {
     await service?.kill();
-    await endOpenTransactionsAfter(60);
+    await endOpenTransactionsAfter(20);
     await store.close();
   });
 

@@ -88,6 +88,14 @@ describe('what the service says about itself', () => {
     assert.deepEqual(ids.filter((id) => !/^[a-z][A-Za-z0-9]*$/.test(id)), []);
   });
 
+  it('calls that prove themselves say 401, and signed-in calls with a body say 404, for an id in it', () => {
+    const lacking = operations.filter(([method, , o]) => {
+      const needs = o['x-permission'] === 'public' ? (method === 'post' ? ['401'] : []) : o.requestBody ? ['401', '404'] : ['401'];
+      return needs.some((status) => !(status in o.responses));
+    });
+    assert.deepEqual(lacking.map(([method, path]) => `${method} ${path}`), []);
+  });
+
   it('every route says who may call it', () => {
     const known = new Set<unknown>(['public', 'signedIn', ...PERMISSIONS]);
     const wrong = operations.filter(([, , o]) => !known.has(o['x-permission']));

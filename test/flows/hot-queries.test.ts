@@ -20,6 +20,8 @@ const WALKS: readonly RegExp[] = [
   /^find audit .*(?:collection|actorId|action):\?.*sort/,
   /^find rate_cards .*courier:\?.*sort/,
 ];
+/** Marks what nobody hears of: reads the waiting events once a pass, as the delivery after it does. */
+const UNHEARD = /^update outbox .*pending:\?,type:{\$nin/;
 /** The driver looks whether a file was ever stored. */
 const DRIVERS_OWN = /^find uploads\.files .*filter:{},projection:{_id:\?},limit:\?}$/;
 
@@ -111,7 +113,7 @@ describe('every query that a request or a job sends', function () {
       for (const statement of statements) {
         const { stages, docsExamined, returned } = await explain(world.db, statement);
         const scanned = stages.has('COLLSCAN');
-        if (!scanned && (docsExamined <= 2 * returned + SPARE || WALKS.some((walk) => walk.test(shape)))) continue;
+        if (!scanned && (docsExamined <= 2 * returned + SPARE || [...WALKS, UNHEARD].some((walk) => walk.test(shape)))) continue;
         offenders.push(`${scanned ? 'scan' : 'reads'} ${docsExamined} for ${returned} by ${[...stages].join('<')}: ${shape}`);
         break;
       }

@@ -333,6 +333,15 @@ describe('imports', function () {
       await refused(await world.api('POST', '/v1/imports', { token: shop.token, raw: cut, headers }), 400, 'malformed_multipart');
     });
 
+    it('400 for a part without a name, a file too, and the service lives on', async () => {
+      const headers = { 'content-type': 'multipart/form-data; boundary=xx' };
+      for (const disposition of ['form-data; name=""', 'form-data; name=""; filename="a.csv"', 'form-data; filename="a.csv"']) {
+        const raw = `--xx\r\nContent-Disposition: ${disposition}\r\n\r\nabc\r\n--xx--\r\n`;
+        await refused(await world.api('POST', '/v1/imports', { token: shop.token, raw, headers }), 400, 'validation_failed');
+      }
+      await refused(await world.api('GET', `/v1/imports/${newId()}`, { token: shop.token }), 404, 'import_not_found');
+    });
+
     it('409 for a kind that cannot be imported yet, 403 for reference data, 403 for a viewer', async () => {
       await refused(await upload({ content: file(row('A')), kind: 'remittance' }), 409, 'kind_not_supported');
       await refused(await upload({ content: 'pincode,state,districts\n', kind: 'pincodes' }), 403, 'forbidden');

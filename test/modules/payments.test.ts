@@ -425,6 +425,17 @@ describe('payments', () => {
     });
   });
 
+  it('the sandbox payer captures the payment of an order by itself, and a wrong signature is 401 all the same', async () => {
+    const shop = await world.merchant();
+    const { id } = await order(shop);
+    const { body } = await orderPayment(shop, id);
+    const proof = await pay(body.providerOrderId);
+    const seen = (await world.api('GET', `/v1/payments/${body.id}`, { token: shop.token })).body;
+    assert.deepEqual([seen.status, seen.providerPaymentId, await orderStatus(shop, id)], ['captured', proof.providerPaymentId, 'placed']);
+    assert.equal((await verify(shop, body.id, { ...proof, signature: 'f'.repeat(64) })).status, 401);
+    await world.checks();
+  });
+
   it('the sandbox payer knows only its own orders', async () => {
     assert.equal((await world.api('POST', '/dev/sandbox/payments/order_nobody/pay')).status, 404);
   });

@@ -1,5 +1,5 @@
 import { now } from '../../platform/clock.ts';
-import { acrossCompanies, type Ctx, type OutsideTx, type Tx } from '../../platform/context.ts';
+import { acrossCompanies, systemCtx, type Ctx, type OutsideTx, type Tx } from '../../platform/context.ts';
 import type { Filter, Row } from '../../platform/db/collection.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { AppError, conflict, forbidden, invalidFields, notFound, unauthenticated } from '../../platform/errors.ts';
@@ -157,5 +157,11 @@ export async function listPayments(ctx: Ctx, query: PaymentQuery): Promise<Page<
 export async function paySandbox(ctx: Ctx, providerOrderId: string): Promise<{ providerPaymentId: string; signature: string }> {
   const payment = await payments.findOne(acrossCompanies(ctx, 'the sandbox payer knows no company'), { providerOrderId });
   if (payment?.provider !== 'sandbox') throw notFound('payment');
-  return sandboxPay(providerOrderId);
+  const proof = sandboxPay(providerOrderId);
+  // The payment of an order is captured by it; a top-up waits for `verify`, which credits the wallet.
+  if (payment.purpose === 'order') {
+    const own = systemCtx('sandbox-payer', payment.companyId, ctx.requestId);
+    await againOnConflict(() => withTransaction(own, async (ctx) => capturePayment(ctx, payment._id, proof.providerPaymentId)));
+  }
+  return proof;
 }
