@@ -2,7 +2,7 @@ import { strict as assert } from 'node:assert';
 import { setTimeout as wait } from 'node:timers/promises';
 import { startCallers } from '../support/callers.ts';
 import { testDatabaseUri } from '../support/database.ts';
-import { endOpenTransactionsAfter, newShop, openStore, startProcess, until, type ServiceProcess } from '../support/process.ts';
+import { endOpenTransactionsAfter, killAll, newShop, openStore, type ServiceProcess, startProcess, until } from '../support/process.ts';
 import { orderBody, PRODUCT } from '../support/shop.ts';
 
 const CALLERS = 32;
@@ -19,7 +19,7 @@ describe('a process that is killed while orders come in', function () {
     await endOpenTransactionsAfter(2);
   });
   after(async () => {
-    await service?.kill();
+    await killAll();
     await endOpenTransactionsAfter(20);
     await store.close();
   });

@@ -1,6 +1,6 @@
 import { strict as assert } from 'node:assert';
 import { testDatabaseUri } from '../support/database.ts';
-import { openStore, startProcess, until, type ServiceProcess } from '../support/process.ts';
+import { killAll, openStore, type ServiceProcess, startProcess, until } from '../support/process.ts';
 import { orderBody, PRODUCT } from '../support/shop.ts';
 
 /** Values that appear nowhere else: where one shows up, it has leaked. */
@@ -33,7 +33,7 @@ describe('what is logged', function () {
     await drive();
   });
   after(async () => {
-    await service?.stop();
+    await killAll();
     await store.close();
   });
 

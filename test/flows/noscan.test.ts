@@ -2,7 +2,7 @@ import { strict as assert } from 'node:assert';
 import mongoose from 'mongoose';
 import { startTemporary, type Temporary } from '../../src/platform/embedded/temporary.ts';
 import { withDatabase } from '../support/database.ts';
-import { startProcess, until, type ServiceProcess } from '../support/process.ts';
+import { killAll, type ServiceProcess, startProcess, until } from '../support/process.ts';
 import { listPaths, singlePaths, takeTour, type Tour } from '../support/tour.ts';
 
 /** A server that refuses to walk through a collection: code 291, which no caller of ours expects. */
@@ -20,7 +20,7 @@ describe('a database that refuses to scan', function () {
     service = await startProcess({ MONGODB_URI: uri, LOG_LEVEL: 'debug' });
   });
   after(async () => {
-    await service?.stop();
+    await killAll();
     await client?.close();
     await server?.stop();
   });

@@ -1,6 +1,6 @@
 import { strict as assert } from 'node:assert';
 import { testDatabaseUri } from '../support/database.ts';
-import { newShop, openStore, startProcess, until, type ServiceProcess } from '../support/process.ts';
+import { killAll, newShop, openStore, type ServiceProcess, startProcess, until } from '../support/process.ts';
 import { orderBody, PRODUCT } from '../support/shop.ts';
 import { race, type Answer, type Merchant } from '../support/world.ts';
 
@@ -25,6 +25,7 @@ describe('two processes on one database', function () {
   });
   after(async () => {
     const ended = await Promise.all((both ?? []).map((p) => p.stop()));
+    await killAll();
     await store.close();
     assert.deepEqual(ended, [{ code: 0, signal: null }, { code: 0, signal: null }]);
   });

@@ -3,7 +3,7 @@ import { createConnection } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
 import { startCallers } from '../support/callers.ts';
 import { testDatabaseUri } from '../support/database.ts';
-import { apiOf, newShop, openStore, startProcess, until, type ServiceProcess } from '../support/process.ts';
+import { apiOf, killAll, newShop, openStore, type ServiceProcess, startProcess, until } from '../support/process.ts';
 import { orderBody, PRODUCT } from '../support/shop.ts';
 import type { Merchant } from '../support/world.ts';
 
@@ -20,7 +20,7 @@ describe('a process that is told to end', function () {
     uri = await testDatabaseUri();
     store = await openStore(uri);
   });
-  afterEach(async () => void (await service?.kill()));
+  afterEach(killAll);
   after(() => store.close());
 
   async function start(env: Record<string, string> = {}): Promise<ServiceProcess> {

@@ -1,5 +1,7 @@
 import { strict as assert } from 'node:assert';
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -56,6 +58,19 @@ export interface Starting {
   kill(): Promise<Ended>;
 }
 
+const alive = new Set<ChildProcess>();
+
+/** Kills what is still running of the processes that were started; for `after`, whatever came before. */
+export async function killAll(): Promise<void> {
+  await Promise.all(
+    [...alive].map(async (child) => {
+      const gone = once(child, 'close');
+      child.kill('SIGKILL');
+      await gone;
+    }),
+  );
+}
+
 /** Starts the service as a process of its own, like `npm start` does; it never outlives this one. */
 export function spawnService(env: Record<string, string>): Starting {
   const child = spawn(process.execPath, ['--import=tsx', '--import=./test/support/leash.ts', 'src/main.ts', 'serve'], {
@@ -63,6 +78,12 @@ export function spawnService(env: Record<string, string>): Starting {
     env: { ...withoutSettings(), ...DEFAULTS, ...env },
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   });
+  alive.add(child);
+  child.once('close', () => alive.delete(child));
+  // What a failed test left behind must not keep this process from ending: its end is then theirs.
+  child.unref();
+  child.channel?.unref();
+  for (const stream of [child.stdout, child.stderr]) if (stream instanceof Socket) stream.unref();
   const output: string[] = [];
   const ended = new Promise<Ended>((resolve) => child.once('close', (code, signal) => resolve({ code, signal })));
   const kill = async (): Promise<Ended> => {

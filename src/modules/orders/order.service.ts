@@ -2,7 +2,7 @@ import { now } from '../../platform/clock.ts';
 import { acrossCompanies, PLATFORM_COMPANY_ID, systemCtx, type Ctx, type OutsideTx, type Tx } from '../../platform/context.ts';
 import type { Filter, Row } from '../../platform/db/collection.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
-import { conflict, notFound, stale, type AppError } from '../../platform/errors.ts';
+import { conflict, invalidFields, notFound, stale, type AppError } from '../../platform/errors.ts';
 import { makeLane, type Lane } from '../../platform/lane.ts';
 import { metrics } from '../../platform/metrics.ts';
 import type { Page, PageRequest } from '../../platform/pagination.ts';
@@ -43,6 +43,7 @@ export async function placeOrder(ctx: OutsideTx, input: OrderInput, idempotencyK
   const request = normalizeOrder(input, await knownPincodes());
   assertQuantities(request.lines, config.maxLineQuantity);
   if (request.pickupLocationId !== undefined) await activeLocation(ctx, request.pickupLocationId);
+  else if (ctx.actor.locationIds) throw invalidFields([{ path: 'pickupLocationId', message: 'is needed: you work for some locations only' }]);
   if (!lane) throw new Error('The order lane is not open');
   return lane.submit({ companyId: ctx.companyId, input: { ctx, request: { ...request, ...(idempotencyKey === undefined ? {} : { idempotencyKey }) } }, signal: ctx.signal });
 }
