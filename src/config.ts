@@ -123,7 +123,7 @@ const SETTINGS = {
   idempotencyTtlSeconds: whole(86_400),
 
   lanes: onOff(true),
-  laneCount: whole(2, 64),
+  laneCount: whole(1, 64),
   laneMaxBatch: whole(64, 1_000),
   laneMaxQueue: whole(5_000, 1_000_000),
 
