@@ -107,7 +107,7 @@ describe('coupons', () => {
       const [use] = await readCouponUses(ctx, [{ companyId: shop.companyId, couponId: coupon._id, customerKey }]);
       if (coupon.used >= (coupon.usageLimit ?? Infinity) || (use?.count ?? 0) >= (coupon.perCustomerLimit ?? Infinity)) return 'refused';
       try {
-        await withTransaction(ctx, (tx) => redeemCoupons(tx, [{ tx, coupon, orderId, customerKey, discountPaise: 500 }]));
+        await withTransaction(ctx, (ctx) => redeemCoupons(ctx, [{ tx: ctx, coupon, orderId, customerKey, discountPaise: 500 }]));
         return 'used';
       } catch (error) {
         const busy = error instanceof AppError && error.kind === 'unavailable';

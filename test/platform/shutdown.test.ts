@@ -106,6 +106,7 @@ describe('shutdown', () => {
     await turn();
     assert.deepEqual(exits, []);
     unfollow();
+    assert.equal(await shutdown.begin('the test ends it'), 1);
   });
 
   it('keeps the exit code of a fault that began it', async () => {
