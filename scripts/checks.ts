@@ -1,23 +1,21 @@
-import { allChecks } from '../src/modules.ts';
-import { monotonicMs } from '../src/platform/clock.ts';
+import { runChecks } from '../src/platform/checks.ts';
 import { say } from './lib/output.ts';
 import { withSession } from './lib/session.ts';
 
+const MOST_SHOWN = 50;
+
 /** Runs every invariant check; exit code 1 when one found something. */
 export async function checksCommand(): Promise<number> {
-  return withSession(async () => runChecks());
+  return withSession(async () => showChecks());
 }
 
-/** Prints one line a check, then each violation; answers the exit code. */
-export async function runChecks(): Promise<number> {
-  let faults = 0;
-  for (const check of allChecks()) {
-    const started = monotonicMs();
-    const found = await check.run();
-    faults += found.length;
-    say(`${found.length === 0 ? 'ok  ' : 'FAIL'} ${check.name} (${Math.round(monotonicMs() - started)} ms)`);
-    for (const fault of found.slice(0, 50)) say(`     ${fault}`);
+/** Runs the checks and prints one line each, then each violation; answers the exit code. */
+export async function showChecks(): Promise<number> {
+  const { ok, checks } = await runChecks();
+  for (const { name, ms, violations, ...check } of checks) {
+    say(`${check.ok ? 'ok  ' : 'FAIL'} ${name} (${ms} ms)`);
+    for (const violation of violations.slice(0, MOST_SHOWN)) say(`     ${violation}`);
   }
-  say(faults === 0 ? 'every check holds' : `${faults} violations`);
-  return faults === 0 ? 0 : 1;
+  say(ok ? 'every check holds' : `${checks.reduce((sum, { count }) => sum + count, 0)} violations`);
+  return ok ? 0 : 1;
 }

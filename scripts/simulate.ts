@@ -16,7 +16,7 @@ import { AppError } from '../src/platform/errors.ts';
 import { randomToken } from '../src/platform/ids.ts';
 import { formatRupees } from '../src/platform/money.ts';
 import type { FileAnswer } from '../src/platform/route.ts';
-import { runChecks } from './checks.ts';
+import { showChecks } from './checks.ts';
 import { importFile, showResult } from './import.ts';
 import { makeProgress, say, table } from './lib/output.ts';
 import { settle, withSession, type Session } from './lib/session.ts';
@@ -52,7 +52,7 @@ export async function simulateCommand(options: { file: string; days: string; see
     const folder = await printPapers(ctx, session, parcels);
     await play(ctx, session, parcels, days, options.seed);
     const open = await tell(ctx, parcels, folder);
-    const broken = await runChecks();
+    const broken = await showChecks();
     return open === 0 && broken === 0 ? 0 : 1;
   });
 }

@@ -1,6 +1,7 @@
 import Joi from 'joi';
 import type { Row } from '../../platform/db/collection.ts';
 import { mapPage } from '../../platform/pagination.ts';
+import { present } from '../../platform/present.ts';
 import { field, idParams, pageOf, pageQueryKeys, route, shape } from '../../platform/route.ts';
 import { exportOrdersCsv } from './order.export.ts';
 import { ORDER_BOUNDS, ORDER_STATUSES, type Address, type Order, type OrderStatus, type Parcel, type Totals } from './order.model.ts';
@@ -46,11 +47,6 @@ export interface OrderView {
   createdAt: string;
   updatedAt: string;
   version: number;
-}
-
-/** Keys whose value is undefined are left out, so that answers keep their declared shape. */
-function present<T extends object>(object: T): T {
-  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as T;
 }
 
 /** A single order as its company sees it, with its customer. */

@@ -1,11 +1,12 @@
 import type { Row } from '../../platform/db/collection.ts';
 import { conflict, invalidFields, notFound, type AppError } from '../../platform/errors.ts';
 import { newId } from '../../platform/ids.ts';
+import { present } from '../../platform/present.ts';
 import type { Location } from '../companies/index.ts';
 import { awbText, chooseConnection, courierEntry, findCourier, isAwbText, takesAtOnce, type Connection, type CourierEntry, type ShipmentStatus } from '../couriers/index.ts';
 import type { Order } from '../orders/index.ts';
 import { canHold, insufficientBalance } from '../wallet/index.ts';
-import { chooseOption, codAmount, goodsValue, orderEntry, present, shipmentLines, withEntries } from './booking.rules.ts';
+import { chooseOption, codAmount, goodsValue, orderEntry, shipmentLines, withEntries } from './booking.rules.ts';
 import type { Booking, BookingShelf, ShelfCompany, ShelfOrder } from './booking.shelf.ts';
 import { quoteShipment, wishedCourier, type ShipmentOffer } from './shipment.quote.ts';
 import type { FrozenQuote, PickupPlace, Shipment } from './shipment.model.ts';

@@ -1,13 +1,9 @@
 import { conflict, invalid } from '../../platform/errors.ts';
+import { present } from '../../platform/present.ts';
 import type { Order, OrderLine, OrderShipment } from '../orders/index.ts';
 import type { FrozenQuote, Shipment, ShipmentLine } from './shipment.model.ts';
 import { openLines, orderStatusFrom, type LineQuantity, type OrderStatusByShipments } from './shipment.rules.ts';
 import { isPickedUpOrLater, isTerminal, statusRank, type ShipmentStatus } from '../couriers/index.ts';
-
-/** Drops keys whose value is undefined: the database would store them as null, and answers would show them. */
-export function present<T extends object>(object: T): T {
-  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as T;
-}
 
 /** The order's lines that a shipment carries, in its quantities. */
 export function shipmentLines(order: Pick<Order, 'lines'>, quantities: readonly LineQuantity[]): ShipmentLine[] {

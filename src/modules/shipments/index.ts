@@ -9,7 +9,6 @@ import { settleReportedCancel } from './shipment.service.ts';
 
 export { bookBatch, bookMany, bookShipment, type BulkResult } from './booking.service.ts';
 export type { Booking, BookingRequest } from './booking.shelf.ts';
-export { present } from './booking.rules.ts';
 export { untilUnchanged } from './shipment.courier.jobs.ts';
 export {
   eachToFold,

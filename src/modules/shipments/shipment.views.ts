@@ -1,8 +1,8 @@
 import Joi from 'joi';
 import type { Row } from '../../platform/db/collection.ts';
 import { field, shape } from '../../platform/route.ts';
+import { present } from '../../platform/present.ts';
 import { maskEmail, maskPhone, type Address, type Customer } from '../orders/index.ts';
-import { present } from './booking.rules.ts';
 import type { FrozenQuote, Manifest, Pickup, Shipment, ShipmentLine } from './shipment.model.ts';
 import type { Parcel } from './shipment.rules.ts';
 

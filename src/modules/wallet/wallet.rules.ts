@@ -1,4 +1,5 @@
 import { conflict, type AppError } from '../../platform/errors.ts';
+import { present } from '../../platform/present.ts';
 import { makeFaults } from '../../platform/faults.ts';
 import { isPaise } from '../../platform/money.ts';
 import type { EntryKind, EntryLine, Leg, LedgerEntry } from './wallet.model.ts';
@@ -95,10 +96,6 @@ function minus(amountPaise: number): number {
 
 function sumOf(legs: readonly Leg[], account: Leg['account']): number {
   return legs.reduce((sum, leg) => (leg.account === account ? sum + leg.amountPaise : sum), 0);
-}
-
-function present<T extends object>(refs: T): T {
-  return Object.fromEntries(Object.entries(refs).filter(([, value]) => value !== undefined)) as T;
 }
 
 /** What some entries change in a wallet's sums. */
