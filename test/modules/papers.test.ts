@@ -9,6 +9,7 @@ import { renderManifest } from '../../src/modules/shipments/papers/manifest.ts';
 import type { LabelView, ManifestView } from '../../src/modules/shipments/papers/paper.views.ts';
 import { closePaperWorkers, renderInWorker } from '../../src/modules/shipments/papers/paper-worker.ts';
 import { cleanText, splitRuns } from '../../src/modules/shipments/papers/text.ts';
+import { needs, pdfText } from '../support/papers.ts';
 
 const BOOKED_AT = new Date('2026-11-07T19:12:00Z');
 
@@ -71,10 +72,6 @@ function withName(name: string): LabelView {
   return { ...view, consignee: { ...view.consignee, name, lines: [name], city: name } };
 }
 
-function installed(program: string): boolean {
-  return spawnSync(program, ['--version'], { stdio: 'ignore' }).error === undefined;
-}
-
 describe('papers', () => {
   let folder: string;
   before(() => {
@@ -89,17 +86,6 @@ describe('papers', () => {
     const path = join(folder, 'paper.pdf');
     writeFileSync(path, pdf);
     return path;
-  }
-
-  function needs(context: Mocha.Context, ...programs: string[]): void {
-    const missing = programs.filter((program) => !installed(program));
-    if (missing.length === 0) return;
-    console.log(`      skipped: ${missing.join(' and ')} not installed (packages poppler-utils, zbar-tools)`);
-    context.skip();
-  }
-
-  function textOf(pdf: Buffer): string {
-    return execFileSync('pdftotext', ['-layout', fileOf(pdf), '-'], { encoding: 'utf8' });
   }
 
   function pagesOf(pdf: Buffer): number {
@@ -142,7 +128,7 @@ describe('papers', () => {
 
     it('shows all that the courier, the merchant and the law ask for', async function () {
       needs(this, 'pdftotext');
-      const text = textOf(await renderLabel(labelView()));
+      const text = pdfText(await renderLabel(labelView()));
       const expected = [
         '143455210101004', 'Hill Couriers', 'Surface Express', 'CCU/SLK-04', 'COD', 'Rs 1,234.00', 'Ishaan Das',
         '+91 98008 06360', 'Flat 242, Tower D, Action Area II', '24 Paraganas South', 'West Bengal', '700140', '#1001',
@@ -156,7 +142,7 @@ describe('papers', () => {
 
     it('never names an amount to collect on a prepaid label', async function () {
       needs(this, 'pdftotext');
-      const text = textOf(await renderLabel(labelView({ payment: { mode: 'prepaid' }, valuePaise: undefined })));
+      const text = pdfText(await renderLabel(labelView({ payment: { mode: 'prepaid' }, valuePaise: undefined })));
       assert.ok(text.includes('PREPAID'));
       assert.ok(!/\bCOD\b/.test(text) && !text.includes('Rs '));
     });
@@ -164,7 +150,7 @@ describe('papers', () => {
     it('counts the items that do not fit', async function () {
       needs(this, 'pdftotext');
       const items = Array.from({ length: 200 }, (_, index) => ({ name: `Item ${index}`, quantity: 2 }));
-      const text = textOf(await renderLabel(labelView({ items })));
+      const text = pdfText(await renderLabel(labelView({ items })));
       assert.match(text, /Item 2 +2\n/);
       assert.match(text, /\+ 197 more +394/);
       assert.ok(!text.includes('Item 3'));
@@ -249,7 +235,7 @@ describe('papers', () => {
         const pdf = await renderLabel(withName(`${name} Rao 🙏 ${name}`));
         assert.match(pdf.toString('latin1'), /\/FontName \/[A-Z]{6}\+NotoSans/);
         needs(this, 'pdftotext');
-        const text = textOf(pdf);
+        const text = pdfText(pdf);
         assert.ok(text.includes('Rao') && !text.includes('?'), text);
       });
     }
@@ -295,7 +281,7 @@ describe('papers', () => {
   describe('manifest', () => {
     it('lists each shipment with counts, totals and room for signatures', async function () {
       needs(this, 'pdftotext');
-      const text = textOf(await renderManifest(manifestView(5)));
+      const text = pdfText(await renderManifest(manifestView(5)));
       const expected = [
         'MF-20261107-0042', 'Hill Couriers', 'Demo Warehouse', 'Thane, Maharashtra 421302', 'GSTIN 27AAPFU0939F1ZV',
         'AWB100000', 'AWB100004', '#1005', 'Lucknow', '226001', 'Prepaid', '1,000.00', '500 g', 'Page 1 of 1',
@@ -308,7 +294,7 @@ describe('papers', () => {
       needs(this, 'pdftotext');
       for (const rows of [1, 30, 31, 32, 38, 39, 40, 41, 82, 83, 84, 500]) {
         const pdf = await renderManifest(manifestView(rows));
-        const text = textOf(pdf);
+        const text = pdfText(pdf);
         const awbs = text.match(/AWB\d{6}/g) ?? [];
         assert.equal(awbs.length, rows, `${rows} rows`);
         assert.equal(new Set(awbs).size, rows);
