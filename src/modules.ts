@@ -1,3 +1,4 @@
+import { alertsModule } from './modules/alerts/index.ts';
 import { auditModule } from './modules/audit/index.ts';
 import { catalogModule } from './modules/catalog/index.ts';
 import { companiesModule } from './modules/companies/index.ts';
@@ -37,6 +38,7 @@ export const modules: readonly Module[] = [
   paymentsModule,
   notificationsModule,
   auditModule,
+  alertsModule,
   operationsModule,
 ];
 

@@ -71,6 +71,13 @@ const refusals = new Counter({
   registers: [registry],
 });
 
+const securityEvents = new Counter({
+  name: 'dakiya_security_events_total',
+  help: 'Security events by kind and severity',
+  labelNames: ['type', 'severity'],
+  registers: [registry],
+});
+
 interface Observer {
   observe(value: number): void;
 }
@@ -124,6 +131,10 @@ export const metrics = {
   /** A database command above the limit. */
   slowQuery(collection: string, command: string): void {
     slowQueries.labels(collection, command).inc();
+  },
+  /** Something that matters for safety: failed sign-ins, reveals, exports, changed keys. */
+  securityEvent(type: string, severity: string, count = 1): void {
+    securityEvents.labels(type, severity).inc(count);
   },
   /** A call that met its limit. */
   rateLimited(limit: string): void {

@@ -58,6 +58,9 @@ const COMPANY_WRITES = [
   'webhooks:write',
 ] as const;
 
+/** What shows or takes away more than daily work needs; owners and admins. */
+const COMPANY_SAFETY = ['security:read'] as const;
+
 /** One's own account: every person has both. */
 const OWN = ['me:read', 'me:write'] as const;
 
@@ -78,7 +81,7 @@ const STAFF = [
 ] as const;
 
 /** Every permission, as `resource:action`. */
-export const PERMISSIONS = [...OWN, ...COMPANY_READS, ...COMPANY_WRITES, ...STAFF] as const;
+export const PERMISSIONS = [...OWN, ...COMPANY_READS, ...COMPANY_WRITES, ...COMPANY_SAFETY, ...STAFF] as const;
 
 export type Permission = (typeof PERMISSIONS)[number];
 
@@ -91,8 +94,8 @@ export type Role = CompanyRole | StaffRole;
 
 /** The one table of who may do what; a permission that is not named here is refused. */
 const TABLE: Readonly<Record<Role, readonly Permission[]>> = {
-  owner: [...OWN, ...COMPANY_READS, ...COMPANY_WRITES],
-  admin: [...OWN, ...COMPANY_READS, ...COMPANY_WRITES.filter((permission) => permission !== 'kyc:reveal')],
+  owner: [...OWN, ...COMPANY_READS, ...COMPANY_WRITES, ...COMPANY_SAFETY],
+  admin: [...OWN, ...COMPANY_READS, ...COMPANY_WRITES.filter((permission) => permission !== 'kyc:reveal'), ...COMPANY_SAFETY],
   operations: [
     ...OWN,
     ...COMPANY_READS,

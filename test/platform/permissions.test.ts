@@ -57,6 +57,7 @@ const EXPECTED: Record<Permission, string> = {
   'webhooks:write': 'oa',
   'analytics:read': 'oapfv',
   'audit:read': 'oapfv',
+  'security:read': 'oa',
   'admin:companies': 'sm',
   'admin:users': 'sm',
   'admin:kyc': 'sm',

@@ -9,6 +9,7 @@ import { memberRoutes } from './member.routes.ts';
 export { findUserByEmail } from './access.queries.ts';
 export { makeAuthenticator, startSessionFeed } from './access.ts';
 export { createOperator, registerCompany, type Registration } from './account.service.ts';
+export { mailReceivers } from './contact.queries.ts';
 export { endCompanySessions, unlockUser } from './staff.service.ts';
 export type { User } from './user.model.ts';
 
