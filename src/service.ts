@@ -7,8 +7,10 @@ import { makeAuthenticator } from './modules/identity/index.ts';
 import { registerChecks } from './platform/checks.ts';
 import { answerSettings } from './platform/db/answers.ts';
 import { prepareCollections } from './platform/db/collection.ts';
+import { verifySecrets } from './platform/db/canary.ts';
 import { connect, disconnect } from './platform/db/connect.ts';
 import { prepareFiles } from './platform/db/files.ts';
+import { followKeys } from './platform/db/keyring.ts';
 import { prepareMachineRows } from './platform/db/machine-rows.ts';
 import { transactionSettings } from './platform/db/transaction.ts';
 import { docsRoutes } from './platform/docs.ts';
@@ -74,6 +76,7 @@ export async function openDatabase({ config, log, mongodbUri }: Pick<StartOption
     },
     slowMs: config.slowQueryMs,
   });
+  await verifySecrets();
   await prepareMachineRows();
   await prepareCollections();
   await prepareFiles();
@@ -91,7 +94,7 @@ export async function startService(options: StartOptions): Promise<Service> {
     if (events > 0) outbox.poke();
     if (queued > 0) jobs.poke();
   };
-  const stops: (() => Promise<void>)[] = [];
+  const stops: (() => Promise<void>)[] = [await followKeys()];
   for (const module of modules) if (module.start) stops.push(await module.start());
   const works = options.background && config.role !== 'api';
   if (works) {

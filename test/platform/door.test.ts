@@ -3,16 +3,28 @@ import type mongoose from 'mongoose';
 import '../../src/modules.ts';
 import { nowMs, useClock } from '../../src/platform/clock.ts';
 import { acrossCompanies, inCompany, PLATFORM_COMPANY_ID, type Ctx, type OutsideTx, type Tx } from '../../src/platform/context.ts';
-import { declaredCollections, doorOf, type Row } from '../../src/platform/db/collection.ts';
+import { declaredCollections, doorOf, type Filter, type Row } from '../../src/platform/db/collection.ts';
 import { withTransaction } from '../../src/platform/db/transaction.ts';
 import { AppError, conflict } from '../../src/platform/errors.ts';
 import { newId } from '../../src/platform/ids.ts';
 import { memberCtx, openHouse, type House } from './house.ts';
+import { ENVELOPE, Sealed } from '../../src/platform/db/sealed.ts';
 import { put, samplesOf } from './sample-rows.ts';
 import './shelf.ts';
 
 type Doc = Record<string, unknown>;
 type Stored = Row<Doc>;
+
+/** A row as stored or as read, without what only one of the two shows: masks, blind indexes, envelopes. */
+function comparable(row: object | null): unknown {
+  const walk = (node: unknown): unknown => {
+    if (node instanceof Sealed || (typeof node === 'string' && ENVELOPE.test(node))) return '[sealed]';
+    if (Array.isArray(node)) return node.map(walk);
+    if (typeof node !== 'object' || node === null || node instanceof Date || Object.getPrototypeOf(node) !== Object.prototype) return node;
+    return Object.fromEntries(Object.entries(node).filter(([key]) => key !== 'masks' && key !== 'blind').map(([key, value]) => [key, walk(value)]));
+  };
+  return walk(row);
+}
 
 class Undone extends Error {}
 const refusal = (): AppError => conflict('guard_refused', 'The guard refused');
@@ -36,10 +48,13 @@ describe('every door', () => {
       let ctx: OutsideTx;
       let other: OutsideTx;
       let row: Stored;
+      /** The same row as the server has it. */
+      let raw: Stored | null;
       beforeEach(async () => {
         ctx = memberCtx();
         other = memberCtx();
         row = await add(ctx);
+        raw = await stored(row._id);
       });
 
       const rows = (): mongoose.mongo.Collection<{ _id: string }> => house.db.collection<{ _id: string }>(spec.name);
@@ -61,12 +76,12 @@ describe('every door', () => {
       };
 
       it('a new row comes back as it is stored: own company, version 1, both times', async () => {
-        assert.deepEqual(await stored(row._id), row);
+        assert.deepEqual(comparable(raw), comparable(row));
         assert.deepEqual([row.companyId, row.version, row.createdAt.getTime()], [ctx.companyId, 1, row.updatedAt.getTime()]);
         const doc = samples.fresh();
         const [many] = (await withTransaction(ctx, async (ctx) => door.insertMany(ctx, [{ tx: free(ctx), doc }]))) as Stored[];
         assert(many);
-        assert.deepEqual(await stored(many._id), many);
+        assert.deepEqual(comparable(await stored(many._id)), comparable(many));
         assert.deepEqual([many.companyId === ctx.companyId, many.version], [!onePerCompany, 1]);
       });
 
@@ -96,7 +111,7 @@ describe('every door', () => {
         await assert.rejects(withTransaction(other, async (ctx) => door.changeMany(ctx, [{ match: { _id }, change: change() }])), { name: 'BatchConflict' });
         const across = acrossCompanies(other, 'the test tries');
         await assert.rejects(withTransaction(across, async (ctx) => door.update(ctx, _id, change(), { version: 1 })), { code: `${spec.rowName}_not_found` });
-        assert.deepEqual(await stored(_id), row);
+        assert.deepEqual(await stored(_id), raw);
       });
 
       it('each change makes the version one more and moves updatedAt only', async () => {
@@ -117,7 +132,7 @@ describe('every door', () => {
         await assert.rejects(withTransaction(ctx, async (ctx) => door.remove(ctx, _id, failing)), { code: 'guard_refused' });
         await assert.rejects(withTransaction(ctx, async (ctx) => door.changeMany(ctx, [{ match: { _id }, where: failing.where, change: change() }])), { name: 'BatchConflict' });
         await assert.rejects(withTransaction(ctx, async (ctx) => door.update(ctx, newId(), change(), { version: 1 })), { kind: 'not_found' });
-        assert.deepEqual(await stored(_id), row);
+        assert.deepEqual(await stored(_id), raw);
       });
 
       it(audited ? 'each write leaves one audit row with the names of fields' : 'no write leaves an audit row', async () => {
@@ -145,12 +160,12 @@ describe('every door', () => {
             throw new Undone();
           });
           await assert.rejects(undone, Undone);
-          assert.deepEqual([await rows().countDocuments({}), await stored(row._id)], [before, row]);
+          assert.deepEqual([await rows().countDocuments({}), await stored(row._id)], [before, raw]);
         });
       }
 
       for (const index of (spec.indexes ?? []).filter((i) => i.unique)) {
-        const names = Object.keys(index.keys).filter((k) => k !== 'companyId');
+        const names = Object.keys(index.keys).filter((k) => k !== 'companyId').map((k) => k.replace(/^blind\./, ''));
         it(`the same ${names.join(' and ')} twice is a conflict that names fields and never values`, async () => {
           const [first, second] = samples.twins(index);
           await (names.length > 0 ? add(ctx, first) : Promise.resolve());
@@ -175,6 +190,7 @@ describe('every door', () => {
           };
           await withTransaction(ctx, async (ctx) => door.remove(ctx, row._id, { version: 1 }));
           const full = await add(ctx, withItems(bound));
+          const fullRaw = await stored(full._id);
           const over = withItems(bound + 1);
           const tooMany = { kind: 'invalid', code: 'too_many_items' };
           const refused = { kind: 'invalid' };
@@ -184,11 +200,12 @@ describe('every door', () => {
             await assert.rejects(withTransaction(ctx, async (ctx) => door.update(ctx, full._id, change, { version: 1 })), refused);
             await assert.rejects(withTransaction(ctx, async (ctx) => door.changeMany(ctx, [{ match: { _id: full._id }, change }])), refused);
           }
-          const raw = { ...structuredClone(full), _id: newId() } as unknown as Doc & { _id: string };
-          for (const key of Object.keys(raw)) if (key !== '_id' && (spec.indexes ?? []).some((i) => i.unique && key in i.keys)) raw[key] = samples.another(key);
-          put(raw, path, items(bound + 1));
-          await assert.rejects(rows().insertOne(raw), { code: 121 });
-          assert.deepEqual(await stored(full._id), full);
+          const planted = { ...structuredClone(fullRaw), _id: newId() } as unknown as Doc & { _id: string };
+          for (const key of Object.keys(planted)) if (key !== '_id' && (spec.indexes ?? []).some((i) => i.unique && key in i.keys)) planted[key] = samples.another(key);
+          delete planted['blind'];
+          put(planted, path, items(bound + 1));
+          await assert.rejects(rows().insertOne(planted), { code: 121 });
+          assert.deepEqual(await stored(full._id), fullRaw);
         });
       }
 
@@ -199,9 +216,62 @@ describe('every door', () => {
         await assert.rejects(withTransaction(ctx, async (ctx) => door.insertMany(ctx, [{ tx: ctx, doc }])), { code: 'row_refused' });
         await assert.rejects(withTransaction(ctx, async (ctx) => door.update(ctx, row._id, odd as never, { version: 1 })));
         await assert.rejects(withTransaction(ctx, async (ctx) => door.changeMany(ctx, [{ match: { _id: row._id }, change: odd as never }])), { code: 'row_refused' });
-        await assert.rejects(rows().insertOne({ ...row, _id: newId(), undeclared: 1 } as never), { code: 121 });
-        assert.deepEqual(await stored(row._id), row);
+        await assert.rejects(rows().insertOne({ ...raw, _id: newId(), undeclared: 1 } as never), { code: 121 });
+        assert.deepEqual(await stored(row._id), raw);
       });
+
+      const sealedPaths = Object.keys(spec.sealed ?? {}).filter((path) => !spec.fields[path.split('.')[0] ?? '']);
+      for (const path of sealedPaths) {
+        const secret = `clear text of ${path}`;
+        const value = (): unknown => samples.another(path);
+        it(`${path} is an envelope at rest after every write, never clear, and nothing below it can be written`, async () => {
+          const envelopeOf = async (id: string): Promise<string> => String((await rows().findOne({ _id: id }) as Doc | null)?.[path]);
+          await withTransaction(ctx, async (ctx) => door.remove(ctx, row._id, { version: 1 }));
+          const one = await add(ctx, { ...samples.fresh(), [path]: value() });
+          await withTransaction(ctx, async (ctx) => door.update(ctx, one._id, { $set: { [path]: value() } } as object, { version: 1 }));
+          assert.match(await envelopeOf(one._id), ENVELOPE);
+          await withTransaction(ctx, async (ctx) => door.changeMany(ctx, [{ match: { _id: one._id }, change: { $set: { [path]: value() } } as object }]));
+          assert.match(await envelopeOf(one._id), ENVELOPE);
+          const before = await stored(one._id);
+          for (const change of [
+            { $set: { [path]: secret } },
+            { $set: { [`${path}.x`]: secret } },
+            { $set: { [`masks.${path}`]: secret } },
+            { $push: { [path]: secret } },
+            { $max: { [path]: secret } },
+            { $set: { [path]: null } },
+          ]) {
+            await assert.rejects(withTransaction(ctx, async (ctx) => door.update(ctx, one._id, change as object, { version: 3 })), /seal|door/, JSON.stringify(change));
+            await assert.rejects(withTransaction(ctx, async (ctx) => door.changeMany(ctx, [{ match: { _id: one._id }, change: change as object }])), /seal|door/);
+          }
+          const clear = { ...samples.fresh(), [path]: secret };
+          await assert.rejects(withTransaction(ctx, async (ctx) => door.insert(free(ctx), clear)), /is sealed/);
+          await assert.rejects(withTransaction(ctx, async (ctx) => door.insertMany(ctx, [{ tx: free(ctx), doc: clear }])), /is sealed/);
+          await assert.rejects(rows().updateOne({ _id: one._id }, { $set: { [path]: secret } }), { code: 121 });
+          for (const find of [{ [path]: secret }, { [path]: { $gt: '' } }, { [`masks.${path}`]: secret }, { $or: [{ [path]: secret }] }]) {
+            await assert.rejects(door.find(ctx, find as Filter<object>), /is sealed/);
+            await assert.rejects(door.count(ctx, find as Filter<object>), /is sealed/);
+          }
+          await assert.rejects(door.aggregate(ctx, [{ $group: { _id: `$${path}` } }]), /is sealed/);
+          const [shown] = await door.aggregate<Doc>(ctx, [{ $match: { _id: one._id } }]);
+          assert.deepEqual([shown?.[path], shown?.['masks'], shown?.['blind']], ['[sealed]', undefined, undefined]);
+          assert.deepEqual(await stored(one._id), before);
+        });
+
+        it(`${path} comes back sealed from every read`, async () => {
+          await withTransaction(ctx, async (ctx) => door.remove(ctx, row._id, { version: 1 }));
+          const one = await add(ctx, { ...samples.fresh(), [path]: value() });
+          const each: Stored[] = [];
+          for await (const found of door.each(ctx, { _id: one._id })) each.push(found as Stored);
+          const reads = [one, await door.get(ctx, one._id), await door.findOne(ctx, { _id: one._id }, { fields: [path as never] }), ...(await door.find(ctx, {})), ...(await door.list(ctx, {}, {})).data, ...each];
+          const texts = reads.map((r) => {
+            const found = (r as Doc)[path];
+            assert(found instanceof Sealed);
+            return JSON.stringify([found.reveal(), found.mask]);
+          });
+          assert.equal(new Set(texts).size, 1, texts.join());
+        });
+      }
 
       if (!onePerCompany) {
         it('pages neither lose nor repeat rows that were born in one moment', async () => {

@@ -1,4 +1,5 @@
 import mongoose from 'mongoose';
+import { seal } from '../../src/platform/db/sealed.ts';
 import type { CollectionSpec } from '../../src/platform/db/types.ts';
 import { newId } from '../../src/platform/ids.ts';
 
@@ -8,7 +9,9 @@ const OWN = new Set(['_id', 'companyId', 'version', 'createdAt', 'updatedAt']);
 const LATER = Date.UTC(2040, 0, 1);
 
 /** What the generator cannot know from a schema, by collection and path. */
-const OVERRIDES: Record<string, Record<string, (n: number) => unknown>> = {};
+const OVERRIDES: Record<string, Record<string, (n: number) => unknown>> = {
+  test_readers: { guardian: (n) => seal({ name: 'Asha Rao', phone: `+9198${String(10_000_000 + n).slice(-8)}` }) },
+};
 
 /** Texts to try against a `match`. */
 const FORMS = (n: number): string[] => [
@@ -101,6 +104,7 @@ export function samplesOf(spec: CollectionSpec): Samples {
     count += 1;
     const type = typeAt(path);
     if (overrides[path]) return overrides[path](count);
+    if (spec.sealed?.[path]) return seal(`sealed ${count}`);
     if (uniquePaths.has(path) && (type.instance === 'Array' || type.instance === 'DocumentArray')) return [element(path)];
     return valueOf(type, count);
   };
@@ -113,7 +117,13 @@ export function samplesOf(spec: CollectionSpec): Samples {
     for (const path of Object.keys(overrides)) if (typeAt(path).isRequired === true) put(doc, path, another(path));
     return doc;
   };
-  const plain = Object.entries(schema.paths).filter(([path, type]) => !OWN.has(path) && !path.includes('.') && ['String', 'Number', 'Date'].includes(type.instance));
+  /** The sealed path that a blind index is of. */
+  const sealedFor = (name: string): string => {
+    const found = Object.entries(spec.sealed ?? {}).find(([path, { search }]) => (search === 'exact' ? path.split('.').at(-1) === name : name in (search ?? {})));
+    if (!found) throw new Error(`${spec.name} has no blind index ${name}`);
+    return found[0];
+  };
+  const plain = Object.entries(schema.paths).filter(([path, type]) => !OWN.has(path) && !spec.sealed?.[path] && !path.includes('.') && ['String', 'Number', 'Date'].includes(type.instance));
   const varying = plain.filter(([, type]) => !(type.options as Options).enum);
   const changeable = (varying.find(([path]) => !uniquePaths.has(path)) ?? varying[0] ?? plain[0])?.[0];
   if (changeable === undefined) throw new Error(`${spec.name} has nothing to change`);
@@ -127,9 +137,10 @@ export function samplesOf(spec: CollectionSpec): Samples {
       const fixed = Object.entries(index.partial ?? {}).filter(([, value]) => typeof value !== 'object' || value === null);
       for (const path of [...Object.keys(index.keys), ...Object.keys(index.partial ?? {})]) {
         if (OWN.has(path)) continue;
-        const value = fixed.find(([name]) => name === path)?.[1] ?? another(path);
-        put(a, path, value);
-        put(b, path, value);
+        const source = path.startsWith('blind.') ? sealedFor(path.slice('blind.'.length)) : path;
+        const value = fixed.find(([name]) => name === path)?.[1] ?? another(source);
+        put(a, source, value);
+        put(b, source, value);
       }
       return [a, b];
     },

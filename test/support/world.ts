@@ -184,7 +184,8 @@ export async function startWorld(overrides: Record<string, string> = {}): Promis
       return n;
     },
     async wipe() {
-      for (const { name } of await db.listCollections({}, { nameOnly: true }).toArray()) await db.collection(name).deleteMany({});
+      // The keys stay: this process holds them, as every process holds those it has used.
+      for (const { name } of await db.listCollections({}, { nameOnly: true }).toArray()) if (name !== 'keyvault') await db.collection(name).deleteMany({});
     },
     async close() {
       stopCounting();

@@ -1,9 +1,11 @@
 import { now } from '../clock.ts';
 import { newId } from '../ids.ts';
 import { insertDocuments, updateDocuments, type UpdateStatement } from './commands.ts';
-import { assertBounds, newRow, recordChange, refuse } from './collection.write.ts';
+import { assertBounds, newRow, recordChange, refuse, sealedRow } from './collection.write.ts';
 import { assertOwnFields, assertSafeFilter, completeChange, ownCompany } from './scope.ts';
 import { isDuplicateKey } from './transaction.ts';
+import type { Sealing } from './sealing.ts';
+import type { RowSealer } from './sealing.place.ts';
 import { inTransaction, stateOf, type Tx } from './tx.ts';
 import type { BulkChange, CollectionSpec, Row } from './types.ts';
 
@@ -35,15 +37,17 @@ export interface BulkDoor<T> {
 }
 
 /** Makes the bulk half of a door. */
-export function bulkDoor<T extends object>(spec: CollectionSpec): BulkDoor<T> {
+export function bulkDoor<T extends object>(spec: CollectionSpec, sealing?: Sealing): BulkDoor<T> {
   return {
     async insertMany(tx, items) {
       if (items.length === 0) return [];
       return inTransaction(tx, async (session) => {
         for (const item of items) assertSameTransaction(tx, item.tx);
-        const rows = items.map((item) => newRow(spec, item.tx, item.doc));
+        const sealers = await sealersOf(sealing, items.map((item) => item.tx));
+        const rows = items.map((item) => sealedRow(newRow(spec, item.tx, item.doc), sealers?.get(item.tx.companyId)));
         await insertDocuments(spec.name, rows, session).catch(refuse(spec));
         items.forEach((item, i) => recordChange(spec, item.tx, rows[i]?._id ?? '', 'insert', Object.keys(item.doc)));
+        if (sealers) await sealing?.open(rows, new Map([...sealers.values()].flatMap((sealer) => [...sealer.made])));
         return rows as unknown as Row<T>[];
       });
     },
@@ -51,7 +55,9 @@ export function bulkDoor<T extends object>(spec: CollectionSpec): BulkDoor<T> {
       if (changes.length === 0) return;
       await inTransaction(tx, async (session) => {
         for (const change of changes) assertSameTransaction(tx, change.tx ?? tx);
-        const statements = changes.map((change) => statement(spec, change.tx ?? tx, change));
+        const sealers = await sealersOf(sealing, changes.map((change) => change.tx ?? tx));
+        for (const { match, where } of sealing ? changes : []) sealing?.assertFilter([match, where ?? {}]);
+        const statements = changes.map((change) => statement(spec, { tx: change.tx ?? tx, sealer: sealers?.get((change.tx ?? tx).companyId) }, change));
         const touched = await updateDocuments(spec.name, statements, session).catch((error: unknown) => {
           if (isDuplicateKey(error)) throw new BatchConflict(spec.name);
           return refuse(spec)(error);
@@ -62,25 +68,36 @@ export function bulkDoor<T extends object>(spec: CollectionSpec): BulkDoor<T> {
   };
 }
 
+/** One for each company of a bulk; none when the collection seals nothing. */
+async function sealersOf(sealing: Sealing | undefined, txs: readonly Tx[]): Promise<Map<string, RowSealer> | undefined> {
+  if (!sealing) return undefined;
+  const sealers = new Map<string, RowSealer>();
+  for (const tx of txs) if (!sealers.has(tx.companyId)) sealers.set(tx.companyId, await sealing.writer(ownCompany(tx)));
+  return sealers;
+}
+
 /** A Tx of `for` belongs to the same transaction; one of another transaction would write audit rows there. */
 function assertSameTransaction(tx: Tx, other: Tx): void {
   if (stateOf(other) !== stateOf(tx)) throw new Error('A bulk has one transaction: make the Tx of each item with tx.for');
 }
 
-function statement<T>(spec: CollectionSpec, tx: Tx, { match, where, change, orInsert }: BulkChange<T>): UpdateStatement {
+function statement<T>(spec: CollectionSpec, { tx, sealer }: { tx: Tx; sealer: RowSealer | undefined }, { match, where, change, orInsert }: BulkChange<T>): UpdateStatement {
   assertSafeFilter(match, 'match');
   if (Object.keys(match).length === 0) throw new Error('A bulk change must say which row');
   if (where) assertSafeFilter(where, 'where');
   assertBounds(spec, change.$set ?? {});
   const at = now();
-  const { update, fields } = completeChange(change, at);
+  const { update: given, fields } = completeChange(change, at);
+  const known = (match as Plain)['_id'];
+  const update = sealer ? sealer.change(typeof known === 'string' ? known : undefined, given) : given;
   const own = { companyId: ownCompany(tx), ...(match as Plain) };
   if ((own as Plain)['companyId'] !== tx.companyId) throw new Error('A bulk change cannot name a company');
   const filter = where ? { $and: [own, where] } : own;
   recordChange(spec, tx, auditedId(spec, match as Plain), 'update', fields);
   if (!orInsert) return { q: filter, u: update };
   assertOwnFields(Object.keys(orInsert));
-  return { q: filter, u: { ...update, $setOnInsert: { ...orInsert, _id: (match as Plain)['_id'] ?? newId(), createdAt: at } }, upsert: true };
+  const born = sealedRow({ ...orInsert, _id: typeof known === 'string' ? known : newId() }, sealer);
+  return { q: filter, u: { ...update, $setOnInsert: { ...born, createdAt: at } }, upsert: true };
 }
 
 /** The audit log names rows by id: the fields of another key may be personal (a phone), and it never shows values. */

@@ -2,7 +2,8 @@ import type { Ctx } from '../context.ts';
 import { notFound } from '../errors.ts';
 import { pageLimit, readCursor, writeCursor, type Page, type PageRequest } from '../pagination.ts';
 import type { Model } from './collection.ts';
-import { assertReadingPipeline, readScope, scoped } from './scope.ts';
+import { assertReadingPipeline, ownCompany, readScope, scoped } from './scope.ts';
+import { type Sealing } from './sealing.ts';
 import { sessionFor } from './tx.ts';
 import type { CollectionSpec, Filter, FindOptions, Row } from './types.ts';
 
@@ -22,15 +23,28 @@ export interface ReadDoor<T> {
   aggregate<R extends object>(ctx: Ctx, pipeline: readonly object[]): Promise<R[]>;
   /** Walks all matching rows in batches; for checks and rebuilds, not for requests. */
   each(ctx: Ctx, filter: Filter<T>, options?: FindOptions<T>): AsyncIterable<Row<T>>;
+  /** The part of a filter that finds the company's rows by a sealed value, in any spelling of it. */
+  blind(ctx: Ctx, name: string, value: string): Filter<T>;
 }
 
 /** Makes the reading half of a door. */
-export function readDoor<T extends object>(spec: CollectionSpec, model: Model): ReadDoor<T> {
+export function readDoor<T extends object>(spec: CollectionSpec, model: Model, sealing?: Sealing): ReadDoor<T> {
   const rows = () => model.collection;
-  const projection = (fields: FindOptions<T>['fields']) => (fields ? Object.fromEntries(fields.map((f) => [String(f), 1])) : undefined);
+  const projection = (fields: FindOptions<T>['fields']) => {
+    const names = fields?.map(String);
+    return names && Object.fromEntries((sealing?.projection(names) ?? names).map((f) => [f, 1]));
+  };
+  const wish = (ctx: Ctx, filter: object): Plain => {
+    sealing?.assertFilter(filter);
+    return scoped(readScope(spec, ctx), filter);
+  };
+  const opened = async (found: Plain[]): Promise<Row<T>[]> => {
+    if (sealing) await sealing.open(found);
+    return found as unknown as Row<T>[];
+  };
   const cursor = (ctx: Ctx, filter: object, options: FindOptions<T> = {}) => {
     const session = sessionFor(ctx);
-    let found = rows().find(scoped(readScope(spec, ctx), filter), { session, projection: projection(options.fields), batchSize: 2000 });
+    let found = rows().find(wish(ctx, filter), { session, projection: projection(options.fields), batchSize: 2000 });
     if (options.sort) found = found.sort(options.sort);
     if (options.limit !== undefined) found = found.limit(options.limit);
     return found;
@@ -39,41 +53,49 @@ export function readDoor<T extends object>(spec: CollectionSpec, model: Model): 
   return {
     async get(ctx, id) {
       const row = await rows().findOne(scoped(readScope(spec, ctx), { _id: id }), { session: sessionFor(ctx) });
-      if (!row) throw notFound(spec.rowName);
-      return row as unknown as Row<T>;
+      const [found] = await opened(row ? [row] : []);
+      if (!found) throw notFound(spec.rowName);
+      return found;
     },
     async findOne(ctx, filter, options = {}) {
-      const row = await rows().findOne(scoped(readScope(spec, ctx), filter), {
+      const row = await rows().findOne(wish(ctx, filter), {
         session: sessionFor(ctx),
         projection: projection(options.fields),
         ...(options.sort ? { sort: options.sort } : {}),
       });
-      return row === null ? undefined : (row as unknown as Row<T>);
+      return (await opened(row ? [row] : []))[0];
     },
     async find(ctx, filter, options) {
-      return (await cursor(ctx, filter, options).toArray()) as unknown as Row<T>[];
+      return opened(await cursor(ctx, filter, options).toArray());
     },
     async list(ctx, filter, request, sortBy = { field: 'createdAt', direction: -1 }) {
       const limit = pageLimit(request);
       const { field, direction } = sortBy;
       const after = request.cursor === undefined ? {} : afterPlace(field, direction, request.cursor);
-      const wish = request.cursor === undefined ? filter : { $and: [filter, after] };
-      const found = await cursor(ctx, wish, { sort: { [field]: direction, _id: direction }, limit: limit + 1 }).toArray();
-      const data = found.slice(0, limit) as unknown as Row<T>[];
+      const narrowed = request.cursor === undefined ? filter : { $and: [filter, after] };
+      const found = await cursor(ctx, narrowed, { sort: { [field]: direction, _id: direction }, limit: limit + 1 }).toArray();
+      const data = await opened(found.slice(0, limit));
       const last = data.at(-1) as (Plain & { _id: string }) | undefined;
       return { data, nextCursor: found.length > limit && last ? writeCursor({ at: placeValue(last[field]), id: last._id }) : null };
     },
     async count(ctx, filter, cap = 10_000) {
-      return rows().countDocuments(scoped(readScope(spec, ctx), filter), { session: sessionFor(ctx), limit: cap });
+      return rows().countDocuments(wish(ctx, filter), { session: sessionFor(ctx), limit: cap });
     },
     async aggregate<R extends object>(ctx: Ctx, pipeline: readonly object[]) {
       assertReadingPipeline(pipeline);
+      sealing?.assertFilter(pipeline);
       const scope = readScope(spec, ctx);
       const stages = Object.keys(scope).length > 0 ? [{ $match: scope }, ...pipeline] : [...pipeline];
-      return (await rows().aggregate(stages as Plain[], { session: sessionFor(ctx) }).toArray()) as R[];
+      const results = (await rows().aggregate(stages as Plain[], { session: sessionFor(ctx) }).toArray()) as R[];
+      sealing?.hide(results);
+      return results;
     },
     async *each(ctx, filter, options) {
-      for await (const row of cursor(ctx, filter, options)) yield row as unknown as Row<T>;
+      for await (const row of cursor(ctx, filter, options)) yield* await opened([row]);
+    },
+    blind(ctx, name, value) {
+      if (!sealing) throw new Error(`${spec.name} has no blind index ${name}`);
+      return sealing.blind(ownCompany(ctx), name, value) as Filter<T>;
     },
   };
 }

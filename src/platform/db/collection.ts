@@ -3,6 +3,9 @@ import { connection } from './connect.ts';
 import { bulkDoor, type BulkDoor } from './collection.bulk.ts';
 import { readDoor, type ReadDoor } from './collection.read.ts';
 import { writeDoor, type WriteDoor } from './collection.write.ts';
+import { prepareKeyVault } from './keyring.ts';
+import { sealedFields, sealedSchema, type SealedField } from './sealed-fields.ts';
+import { makeSealing } from './sealing.ts';
 import { serverValidator } from './validator.ts';
 import { indexName, type CollectionSpec, type IndexSpec } from './types.ts';
 
@@ -18,6 +21,7 @@ export interface Collection<T extends object> extends ReadDoor<T>, WriteDoor<T>,
 interface Registered {
   spec: CollectionSpec;
   model: Model;
+  sealed: readonly SealedField[];
   door: Collection<object>;
 }
 
@@ -40,18 +44,26 @@ export function defineCollection<T extends object>(spec: CollectionSpec): Collec
       createdAt: { type: Date, required: true },
       updatedAt: { type: Date, required: true },
       ...spec.fields,
+      ...sealedSchema(spec),
     },
     { versionKey: false, strict: 'throw', strictQuery: 'throw', collection: spec.name, minimize: false, id: false },
   );
   const model: Model = mongoose.model<Record<string, unknown>>(spec.name, schema as unknown as mongoose.Schema<Record<string, unknown>>);
-  const door = { name: spec.name, ...readDoor<T>(spec, model), ...writeDoor<T>(spec, model), ...bulkDoor<T>(spec) };
-  registry.set(spec.name, { spec, model, door: door as unknown as Collection<object> });
+  const sealed = sealedFields(spec, schema as unknown as mongoose.Schema);
+  const sealing = makeSealing(spec, sealed);
+  const door = { name: spec.name, ...readDoor<T>(spec, model, sealing), ...writeDoor<T>(spec, model, sealing), ...bulkDoor<T>(spec, sealing) };
+  registry.set(spec.name, { spec, model, sealed, door: door as unknown as Collection<object> });
   return door;
 }
 
 /** Every declared collection: for index creation, conformance tests and checks. */
 export function declaredCollections(): readonly CollectionSpec[] {
   return [...registry.values()].map((r) => r.spec);
+}
+
+/** The sealed paths of every collection that has some: for rotation of keys and for tests. */
+export function sealedCollections(): readonly { spec: CollectionSpec; fields: readonly SealedField[] }[] {
+  return [...registry.values()].filter((r) => r.sealed.length > 0).map(({ spec, sealed }) => ({ spec, fields: sealed }));
 }
 
 /** The door of a declared collection, without its row's type; for the conformance test of all doors. */
@@ -65,9 +77,10 @@ export function doorOf(name: string): Collection<object> {
 export async function prepareCollections(): Promise<void> {
   const { db } = connection();
   if (!db) throw new Error('Not connected');
+  await prepareKeyVault();
   const existing = new Map((await db.listCollections({}, { nameOnly: false }).toArray()).map((c) => [c.name, c]));
-  for (const { spec, model } of registry.values()) {
-    const validator = serverValidator(spec, model);
+  for (const { spec, model, sealed } of registry.values()) {
+    const validator = serverValidator(spec, model, sealed);
     const found = existing.get(spec.name);
     if (!found) await db.createCollection(spec.name, { validator }).catch(ignoreExisting);
     else if (JSON.stringify((found as { options?: { validator?: unknown } }).options?.validator) !== JSON.stringify(validator)) {

@@ -4,6 +4,8 @@ import { type AppError, conflict, invalid, notFound, stale } from '../errors.ts'
 import { newId } from '../ids.ts';
 import type { Model } from './collection.ts';
 import { assertRealGuard, completeChange, ownCompany } from './scope.ts';
+import type { Sealing } from './sealing.ts';
+import type { RowSealer } from './sealing.place.ts';
 import { inTransaction, stateOf, type Tx, type Change } from './tx.ts';
 import { isDuplicateKey } from './transaction.ts';
 import { indexName, type ChangeOf, type CollectionSpec, type Guard, type Row } from './types.ts';
@@ -24,37 +26,45 @@ export interface WriteDoor<T> {
 }
 
 /** Makes the writing half of a door. */
-export function writeDoor<T extends object>(spec: CollectionSpec, model: Model): WriteDoor<T> {
+export function writeDoor<T extends object>(spec: CollectionSpec, model: Model, sealing?: Sealing): WriteDoor<T> {
   const why = async (tx: Tx, id: string, guard: Guard<T>): Promise<AppError> => {
     const row = await model.collection.findOne({ _id: id as never, companyId: ownCompany(tx) }, { session: stateOf(tx).session });
     if (!row) return notFound(spec.rowName);
+    await sealing?.open([row]);
     return 'version' in guard ? stale(spec.rowName, Number(row['version'])) : guard.otherwise(row as unknown as Row<T>);
   };
 
   return {
     insert: (tx, doc) =>
       inTransaction(tx, async (session) => {
-        const row = newRow(spec, tx, doc);
+        const sealer = await sealing?.writer(ownCompany(tx));
+        const row = sealedRow(newRow(spec, tx, doc), sealer);
         const document = new model(row);
         await document.validate();
         const stored = document.toObject({ flattenMaps: true, versionKey: false }) as Plain;
         await model.collection.insertOne(stored as never, { session }).catch(refuse(spec));
         recordChange(spec, tx, String(stored['_id']), 'insert', Object.keys(doc));
+        await sealing?.open([stored], sealer?.made);
         return stored as unknown as Row<T>;
       }),
     update: (tx, id, change, guard) =>
       inTransaction(tx, async (session) => {
         assertBounds(spec, change.$set ?? {});
-        const { update, fields } = completeChange(change, now());
+        const { update: given, fields } = completeChange(change, now());
+        const sealer = await sealing?.writer(ownCompany(tx));
+        const update = sealer?.change(id, given) ?? given;
+        if (sealing && 'where' in guard) sealing.assertFilter(guard.where);
         const found = await model
           .findOneAndUpdate(guarded(tx, id, guard), update, { session, returnDocument: 'after', lean: true, runValidators: true })
           .catch(refuse(spec));
         if (!found) throw await why(tx, id, guard);
         recordChange(spec, tx, id, 'update', fields);
+        await sealing?.open([found], sealer?.made);
         return found as unknown as Row<T>;
       }),
     remove: (tx, id, guard) =>
       inTransaction(tx, async (session) => {
+        if (sealing && 'where' in guard) sealing.assertFilter(guard.where);
         const result = await model.collection.deleteOne(guarded(tx, id, guard) as never, { session });
         if (result.deletedCount !== 1) throw await why(tx, id, guard);
         recordChange(spec, tx, id, 'delete', []);
@@ -70,6 +80,11 @@ export function newRow(spec: CollectionSpec, tx: Tx, doc: object): Plain & { _id
   const at = now();
   const { _id, ...rest } = given;
   return { _id: typeof _id === 'string' ? _id : newId(), companyId: ownCompany(tx), version: 1, ...rest, createdAt: at, updatedAt: at };
+}
+
+/** The row as it is stored, when its collection seals something. */
+export function sealedRow(row: Plain & { _id: string }, sealer: RowSealer | undefined): Plain & { _id: string } {
+  return sealer ? sealer.row(row) : row;
 }
 
 /** 400 `too_many_items` naming the array of a row or of a `$set` that is over its declared bound. */
@@ -112,7 +127,7 @@ export function refuse(spec: CollectionSpec): (error: unknown) => never {
 
 function duplicate(spec: CollectionSpec, error: unknown): AppError {
   const pattern = (error as { keyPattern?: Plain }).keyPattern ?? brokenIndex(spec, error);
-  const fields = Object.keys(pattern).filter((k) => k !== 'companyId');
+  const fields = Object.keys(pattern).filter((k) => k !== 'companyId').map((k) => k.replace(/^blind\./, ''));
   return conflict(`${spec.rowName}_exists`, `Another ${spec.rowName.replaceAll('_', ' ')} has the same ${fields.join(' and ') || 'key'}`, { fields }, error);
 }
 

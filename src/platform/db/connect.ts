@@ -18,6 +18,13 @@ export interface ConnectOptions {
   slowMs: number;
 }
 
+let connections = 0;
+
+/** How often this process has connected: what was cached of another database is worth nothing. */
+export function connectionCount(): number {
+  return connections;
+}
+
 type Listener = (command: string, body: Readonly<Record<string, unknown>>) => void;
 
 const counters = new Set<Listener>();
@@ -38,6 +45,7 @@ export async function connect({ uri, poolSize, onSlow, slowMs }: ConnectOptions)
     ignoreUndefined: true,
     monitorCommands: true,
   });
+  connections += 1;
   watch(onSlow, slowMs);
   const hello = await mongoose.connection.db?.admin().command({ hello: 1 });
   if (!hello?.['setName']) {

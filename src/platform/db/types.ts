@@ -1,5 +1,6 @@
 import type mongoose from 'mongoose';
 import type { AppError } from '../errors.ts';
+import type { SealedSpec } from './sealed-fields.ts';
 import type { Tx } from './tx.ts';
 
 /** What every stored row carries. Ids are 24 hex characters; `version` grows by one with every change. */
@@ -109,4 +110,6 @@ export interface CollectionSpec {
   listed?: boolean;
   /** Most elements an embedded array may hold; enforced here and by the server. */
   bounds?: Readonly<Record<string, number>>;
+  /** Paths whose values are sealed: personal data and secrets. Row types say `Sealed<V>` there. */
+  sealed?: Readonly<Record<string, SealedSpec>>;
 }

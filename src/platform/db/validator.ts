@@ -1,5 +1,8 @@
 import type mongoose from 'mongoose';
 import type { Model } from './collection.ts';
+import { BLIND_INDEX } from './blind-index.ts';
+import { ENVELOPE } from './sealed.ts';
+import type { SealedField } from './sealed-fields.ts';
 import type { CollectionSpec } from './types.ts';
 
 type Plain = Record<string, unknown>;
@@ -14,9 +17,10 @@ const BSON_TYPES: Readonly<Record<string, readonly string[]>> = {
 
 /**
  * The server's own guard of a collection: known top-level fields of the declared kind, required ones present, arrays
- * within their bounds. It holds for bulk writes and foreign clients too (code 121).
+ * within their bounds, envelopes and nothing else at sealed paths. It holds for bulk writes and foreign clients too
+ * (code 121).
  */
-export function serverValidator(spec: CollectionSpec, model: Model): Plain {
+export function serverValidator(spec: CollectionSpec, model: Model, sealed: readonly SealedField[]): Plain {
   const properties: Plain = {};
   const required: string[] = [];
   model.schema.eachPath((path: string, type: mongoose.SchemaType) => {
@@ -28,7 +32,32 @@ export function serverValidator(spec: CollectionSpec, model: Model): Plain {
     properties[top] = type.instance === 'Mixed' ? nestedIn(top, spec.bounds, {}) : propertyOf(type.instance, spec.bounds?.[top]);
     if (type.isRequired === true) required.push(top);
   });
+  for (const field of sealed) sealIn(properties, field);
+  if (sealed.length > 0) {
+    const indexes = sealed.flatMap((f) => f.searches.map(([name]) => [name, { bsonType: 'string', pattern: BLIND_INDEX.source }]));
+    properties['masks'] = { bsonType: 'object' };
+    properties['blind'] = { bsonType: 'object', properties: Object.fromEntries(indexes), additionalProperties: false };
+  }
   return { $jsonSchema: { bsonType: 'object', required, properties, additionalProperties: false } };
+}
+
+/** Only an envelope may stand at the path; every object and array on the way is described as far as it is needed. */
+function sealIn(properties: Plain, { path, array }: SealedField): void {
+  const parts = path.split('.');
+  let node = properties;
+  parts.forEach((part, i) => {
+    const here = parts.slice(0, i + 1).join('.');
+    if (here === path) {
+      node[part] = { bsonType: 'string', pattern: ENVELOPE.source };
+      return;
+    }
+    const known = (node[part] ?? {}) as Plain;
+    const holder = (here === array ? (known['items'] ?? { bsonType: 'object' }) : known) as Plain;
+    const inner = (holder['properties'] ?? {}) as Plain;
+    const described = { ...holder, properties: inner };
+    node[part] = here === array ? { bsonType: ['array', 'null'], ...known, items: described } : { bsonType: ['object', 'null'], ...described };
+    node = inner;
+  });
 }
 
 /** An embedded object; its arrays with a bound (`restrictions.skus`) are held to it. */

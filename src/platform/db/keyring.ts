@@ -1,0 +1,262 @@
+import { createHmac, createSecretKey, hkdfSync, randomBytes, type KeyObject } from 'node:crypto';
+import mongoose from 'mongoose';
+import { now } from '../clock.ts';
+import { PLATFORM_COMPANY_ID } from '../context.ts';
+import { conflict } from '../errors.ts';
+import { runtime } from '../runtime.ts';
+import { followChanges } from './change-feed.ts';
+import { connection, connectionCount } from './connect.ts';
+import { unwrapKey, wrapKey } from './key-wrap.ts';
+import { inTransaction, type Tx } from './tx.ts';
+import { isDuplicateKey } from './transaction.ts';
+
+/** What a data key seals: a company's personal data, the service's own secrets, what the books must keep, Aadhaar numbers. */
+export type KeyPurpose = 'company' | 'system' | 'books' | 'aadhaar';
+
+/** Whose key it is. Keys of the purpose `system` belong to the platform, whatever company is named. */
+export interface KeyOwner {
+  companyId: string;
+  purpose: KeyPurpose;
+}
+
+/** A data key as it is kept: wrapped by a key-encryption key; without `wrapped` it is destroyed and what it sealed is erased. */
+export interface KeyRow {
+  _id: string;
+  companyId: string;
+  purpose: KeyPurpose;
+  generation: number;
+  wrapped?: string;
+  createdAt: Date;
+  destroyedAt?: Date;
+  /** The company is erased: nothing of this purpose is ever sealed again. */
+  closed?: boolean;
+}
+
+type KeyState = 'unknown' | 'usable' | 'locked' | 'missing' | 'destroyed';
+
+/** One data key in memory. Sealed values hold it, so a key that leaves the cache stays readable for what was read before. */
+export class DataKey {
+  readonly id: string;
+  state: KeyState = 'unknown';
+  companyId = '';
+  purpose: KeyPurpose = 'company';
+  generation = 0;
+  checkedAt = 0;
+  #cipher: KeyObject | undefined;
+  #mac: KeyObject | undefined;
+
+  constructor(id: string) {
+    this.id = id;
+  }
+
+  /** Takes what the vault says of this key; undefined when it does not know it. */
+  take(row: KeyRow | undefined): this {
+    this.checkedAt = performance.now();
+    if (!row) return this.#end('missing');
+    this.companyId = row.companyId;
+    this.purpose = row.purpose;
+    this.generation = row.generation;
+    if (row.wrapped === undefined) return this.#end('destroyed');
+    if (this.state === 'usable') return this;
+    const bytes = unwrapKey(row.wrapped, row);
+    if (!bytes) return this.#end('locked');
+    const derived = Buffer.from(hkdfSync('sha256', bytes, '', `dakiya/e1/${this.id}`, 64));
+    this.#cipher = createSecretKey(derived.subarray(0, 32));
+    this.#mac = createSecretKey(derived.subarray(32));
+    derived.fill(0);
+    bytes.fill(0);
+    this.state = 'usable';
+    return this;
+  }
+
+  /** The AES-256 key; undefined unless the key is usable. */
+  get cipher(): KeyObject | undefined {
+    return this.#cipher;
+  }
+
+  /** HMAC-SHA-512 under this key's authentication half; undefined unless the key is usable. */
+  tag(data: Buffer): Buffer | undefined {
+    return this.#mac && createHmac('sha512', this.#mac).update(data).digest().subarray(0, 32);
+  }
+
+  #end(state: KeyState): this {
+    this.state = state;
+    this.#cipher = undefined;
+    this.#mac = undefined;
+    return this;
+  }
+}
+
+/** In this process at most so many keys, and so old at most when changes of other processes go unheard. */
+const MAX_KEYS = 5_000;
+const STALE_MS = 1_000;
+const VAULT = 'keyvault';
+
+const byId = new Map<string, DataKey>();
+const newest = new Map<string, DataKey>();
+const pending = new Map<string, Promise<DataKey>>();
+let followed = false;
+let cachedFor = -1;
+
+/** The collection of data keys and of the canary; nothing else reads or writes it. */
+export function keyVault(): mongoose.mongo.Collection<KeyRow> {
+  const { db } = connection();
+  if (!db) throw new Error('Not connected');
+  if (cachedFor !== connectionCount()) {
+    cachedFor = connectionCount();
+    for (const cache of [byId, newest, pending]) cache.clear();
+  }
+  return db.collection<KeyRow>(VAULT);
+}
+
+/** Creates the vault's collection and index. */
+export async function prepareKeyVault(): Promise<void> {
+  const vault = keyVault();
+  await connection().db?.createCollection(VAULT).catch((error: unknown) => {
+    if (!(error instanceof mongoose.mongo.MongoServerError && error.code === 48)) throw error;
+  });
+  await vault.createIndex({ companyId: 1, purpose: 1, generation: 1 }, { unique: true, partialFilterExpression: { generation: { $exists: true } } });
+}
+
+/** Hears of keys that other processes made, rotated or destroyed; the answer stops it. */
+export async function followKeys(): Promise<() => Promise<void>> {
+  const stop = await followChanges<KeyRow>({
+    collection: VAULT,
+    match: {},
+    async onOpen() {
+      forgetKeys();
+      followed = true;
+    },
+    onBreak() {
+      followed = false;
+    },
+    onChange({ id, row }) {
+      if (row?.generation === undefined) return;
+      newest.delete(ownerName(row));
+      byId.get(id)?.take(row);
+    },
+  });
+  return async () => {
+    followed = false;
+    await stop();
+  };
+}
+
+/** Lets every key be read again from the vault before its next use. */
+export function forgetKeys(): void {
+  newest.clear();
+  for (const key of byId.values()) key.checkedAt = -Infinity;
+}
+
+/** The key with this id as far as this process knows it; `settleKeys` asks the vault. */
+export function heldKey(id: string): DataKey {
+  let key = byId.get(id);
+  if (!key) {
+    key = new DataKey(id);
+    remember(byId, id, key);
+  }
+  return key;
+}
+
+/** True when a key's state may be relied on without asking the vault. */
+export function isSettled(key: DataKey): boolean {
+  if (key.state === 'unknown') return false;
+  return (followed && key.state !== 'missing' && key.checkedAt > 0) || key.checkedAt + STALE_MS > performance.now();
+}
+
+/** Asks the vault for keys that are unknown or known too long; one read for all of them. */
+export async function settleKeys(keys: Iterable<DataKey>): Promise<void> {
+  const open = [...keys].filter((key) => !isSettled(key));
+  if (open.length === 0) return;
+  const rows = await keyVault().find({ _id: { $in: open.map((key) => key.id) } }).toArray();
+  const found = new Map(rows.map((row) => [row._id, row]));
+  for (const key of open) key.take(found.get(key.id));
+}
+
+/**
+ * The key that seals for this owner from now on: known ones at once, else read or made. Made outside any transaction:
+ * a key without a row does no harm, a row without its key would be lost. 409 `data_erased` for an erased company.
+ */
+export function writingKey(owner: KeyOwner): DataKey | Promise<DataKey> {
+  keyVault();
+  const known = newest.get(ownerName(owner));
+  return known?.state === 'usable' && isSettled(known) ? known : loadWritingKey(owner);
+}
+
+/** The next generation of an owner's key: what is written from now on is sealed with it. */
+export async function rotateKey(owner: KeyOwner): Promise<DataKey> {
+  const row = await newestRow(owner);
+  const key = await makeKey(owner, (row?.generation ?? 0) + 1);
+  newest.delete(ownerName(owner));
+  return key;
+}
+
+/**
+ * Destroys a company's keys for good, in the transaction of the erasure: what they sealed shows `[erased]` afterwards.
+ * Without a purpose those of all personal data, for ever; the books keep theirs unless named.
+ */
+export async function destroyKeys(tx: Tx, companyId: string, purpose?: KeyPurpose): Promise<void> {
+  const purposes: KeyPurpose[] = purpose ? [purpose] : ['company', 'aadhaar'];
+  await inTransaction(tx, async (session) => {
+    await keyVault().updateMany(
+      { companyId, purpose: { $in: purposes } },
+      { $unset: { wrapped: '' }, $set: { destroyedAt: now(), ...(purpose ? {} : { closed: true }) } },
+      { session },
+    );
+  });
+  for (const p of purposes) newest.delete(ownerName({ companyId, purpose: p }));
+  for (const key of byId.values()) if (key.companyId === companyId) key.checkedAt = -Infinity;
+}
+
+function ownerName({ companyId, purpose }: KeyOwner): string {
+  return purpose === 'system' ? purpose : `${companyId}|${purpose}`;
+}
+
+async function newestRow({ companyId, purpose }: KeyOwner): Promise<KeyRow | undefined> {
+  const [row] = await keyVault().find({ companyId: vaultCompany(companyId, purpose), purpose }).sort({ generation: -1 }).limit(1).toArray();
+  return row;
+}
+
+function vaultCompany(companyId: string, purpose: KeyPurpose): string {
+  return purpose === 'system' ? PLATFORM_COMPANY_ID : companyId;
+}
+
+function loadWritingKey(owner: KeyOwner): Promise<DataKey> {
+  const name = ownerName(owner);
+  const load = async (): Promise<DataKey> => {
+    const row = await newestRow(owner);
+    const usable = row?.wrapped !== undefined;
+    if (row && !usable && row.closed) throw conflict('data_erased', 'The personal data of this company has been erased');
+    const key = usable ? heldKey(row._id).take(row) : await makeKey(owner, (row?.generation ?? 0) + 1);
+    if (key.state !== 'usable') {
+      runtime().log.error('keys.locked', { keyId: key.id, companyId: owner.companyId, purpose: owner.purpose });
+      throw new Error(`The data key ${key.id} cannot be opened: its key-encryption key is missing`);
+    }
+    remember(newest, name, key);
+    return key;
+  };
+  const running = pending.get(name) ?? load().finally(() => pending.delete(name));
+  pending.set(name, running);
+  return running;
+}
+
+/** Two processes may make the first key at once: the unique index lets one win, and both use that one. */
+async function makeKey({ companyId, purpose }: KeyOwner, generation: number): Promise<DataKey> {
+  const identity = { _id: randomBytes(8).toString('hex'), companyId: vaultCompany(companyId, purpose), purpose, generation };
+  const row: KeyRow = { ...identity, wrapped: wrapKey(randomBytes(32), identity), createdAt: now() };
+  try {
+    await keyVault().insertOne(row);
+    return heldKey(row._id).take(row);
+  } catch (error) {
+    if (!isDuplicateKey(error)) throw error;
+    const winner = await keyVault().findOne({ companyId: identity.companyId, purpose, generation });
+    if (!winner) throw error;
+    return heldKey(winner._id).take(winner);
+  }
+}
+
+function remember(cache: Map<string, DataKey>, name: string, key: DataKey): void {
+  const [oldest] = cache.size >= MAX_KEYS ? cache.keys() : [];
+  if (oldest !== undefined) cache.delete(oldest);
+  cache.set(name, key);
+}

@@ -1,0 +1,13 @@
+/** Texts as bytes that no other list of texts gives: each behind its length. */
+export function lengthPrefixed(parts: readonly string[]): Buffer {
+  let size = 0;
+  for (const part of parts) size += 4 + Buffer.byteLength(part);
+  const bytes = Buffer.allocUnsafe(size);
+  let at = 0;
+  for (const part of parts) {
+    const length = bytes.write(part, at + 4);
+    bytes.writeUInt32BE(length, at);
+    at += 4 + length;
+  }
+  return bytes;
+}

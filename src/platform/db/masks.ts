@@ -1,0 +1,23 @@
+/** The usual ways of showing a little of a value; a declaration may give its own function instead. */
+export const MASKS = {
+  none: () => '[sealed]',
+  /** The last letter alone says nothing of the holder. */
+  pan: (value: string) => `${'X'.repeat(Math.max(0, value.length - 1))}${value.slice(-1)}`,
+  /** Of a short value four characters would be most of it. */
+  last4: (value: string) => (value.length < 8 ? 'X'.repeat(value.length) : `${'X'.repeat(value.length - 4)}${value.slice(-4)}`),
+  phone: maskPhone,
+  email: maskEmail,
+} as const;
+
+export type MaskName = keyof typeof MASKS;
+
+/** `+91******3210`: country and the last four digits. */
+export function maskPhone(phone: string): string {
+  return `${phone.slice(0, 3)}${'*'.repeat(Math.max(0, phone.length - 7))}${phone.slice(-4)}`;
+}
+
+/** `a***@example.in`: the first letter and the domain. */
+export function maskEmail(email: string): string {
+  const at = email.lastIndexOf('@');
+  return `${email.slice(0, 1)}***${email.slice(at)}`;
+}

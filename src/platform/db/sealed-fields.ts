@@ -1,0 +1,84 @@
+import type mongoose from 'mongoose';
+import { MASKS, type MaskName } from './masks.ts';
+import type { KeyPurpose } from './keyring.ts';
+import { ENVELOPE } from './sealed.ts';
+import type { CollectionSpec } from './types.ts';
+
+/** How one path of a collection is sealed. */
+export interface SealedSpec {
+  /** What lists and logs of changes may show; stored beside the envelope. */
+  mask: MaskName | ((value: never) => unknown);
+  /** Blind indexes: of the value itself under the path's name, or of parts of it by name. */
+  search?: 'exact' | Readonly<Record<string, (value: never) => string | undefined>>;
+  /** Whose data key seals it; the company's without it. */
+  key?: KeyPurpose;
+  required?: boolean;
+}
+
+/** How the schema names a sealed path inside another object; at the top of a row `sealed` alone is enough. */
+export const SEALED_FIELD = { type: String, match: ENVELOPE } as const;
+
+/** One sealed path as the door uses it. */
+export interface SealedField {
+  path: string;
+  /** The array of sub-documents it stands in. */
+  array?: string;
+  /** The path inside an element of that array, or in the row. */
+  inner: readonly string[];
+  purpose: KeyPurpose;
+  mask: (value: unknown) => unknown;
+  searches: readonly [name: string, valueOf: (value: unknown) => string | undefined][];
+}
+
+/** A path without positions: `people.0.pan` and `people.$[].pan` are both `people.pan`. */
+export function withoutPositions(path: string): string {
+  return path.includes('.') ? path.split('.').filter((part) => !/^(?:\d+$|\$)/.test(part)).join('.') : path;
+}
+
+/** True when one path is the other or stands below it. */
+export function isWithin(path: string, above: string): boolean {
+  return path === above || (path.startsWith(above) && path[above.length] === '.');
+}
+
+/** The fields that a declaration adds to the schema: envelopes at the top of the row, masks and blind indexes. */
+export function sealedSchema(spec: CollectionSpec): mongoose.SchemaDefinition {
+  const sealed = Object.entries(spec.sealed ?? {});
+  if (sealed.length === 0) return {};
+  const top = sealed.filter(([path]) => !path.includes('.')).map(([path, { required = false }]) => [path, { ...SEALED_FIELD, required }]);
+  return { ...Object.fromEntries(top), masks: { type: Object }, blind: { type: Object } } as mongoose.SchemaDefinition;
+}
+
+/** The sealed paths of a collection; throws for a declaration that cannot be kept. */
+export function sealedFields(spec: CollectionSpec, schema: mongoose.Schema): SealedField[] {
+  return Object.entries(spec.sealed ?? {}).map(([path, { mask, search, key = 'company' }]) => {
+    const array = arrayAbove(schema, path);
+    if (!holdsText(schema, path, array)) throw new Error(`${spec.name}.${path} is sealed: declare it with SEALED_FIELD`);
+    if (array && search) throw new Error(`${spec.name}.${path} stands in an array, where no blind index can be kept`);
+    const show = (typeof mask === 'string' ? MASKS[mask] : mask) as (value: unknown) => unknown;
+    return { path, ...(array ? { array } : {}), inner: path.slice(array ? array.length + 1 : 0).split('.'), purpose: key, mask: show, searches: searchesOf(path, search) };
+  });
+}
+
+/** An envelope can stand at the path: a text of the schema, or anything inside a free object. Elements get room for masks. */
+function holdsText(schema: mongoose.Schema, path: string, array: string | undefined): boolean {
+  const elements = array === undefined ? schema : (schema.path(array) as mongoose.SchemaType & { schema?: mongoose.Schema }).schema;
+  if (!elements) return true;
+  if (array !== undefined && !elements.path('masks')) elements.add({ masks: { type: Object } });
+  const parts = path.slice(array === undefined ? 0 : array.length + 1).split('.');
+  const type = elements.path(parts.join('.')) as mongoose.SchemaType | undefined;
+  return type?.instance === 'String' || parts.some((_, i) => elements.path(parts.slice(0, i).join('.'))?.instance === 'Mixed');
+}
+
+function searchesOf(path: string, search: SealedSpec['search']): SealedField['searches'] {
+  if (search === undefined) return [];
+  if (search !== 'exact') return Object.entries(search) as unknown as SealedField['searches'];
+  return [[path.split('.').at(-1) ?? path, (value) => (typeof value === 'string' ? value : undefined)]];
+}
+
+/** The one array of sub-documents that a path goes through. */
+function arrayAbove(schema: mongoose.Schema, path: string): string | undefined {
+  const parts = path.split('.');
+  const above = parts.map((_, i) => parts.slice(0, i).join('.')).filter((prefix) => prefix !== '' && schema.path(prefix)?.instance.endsWith('Array'));
+  if (above.length > 1) throw new Error(`${path} stands in an array of arrays: that cannot be sealed`);
+  return above[0];
+}
