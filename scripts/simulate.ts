@@ -101,7 +101,7 @@ function plan(shipment: Row<Shipment>, seed: string, days: number): Parcel {
       scenario,
       startAt: now(),
       originCity: shipment.pickup.city,
-      destinationCity: shipment.destination.city,
+      destinationCity: shipment.destination.mask.city,
       paymentMethod: shipment.paymentMethod,
       declaredGrams: shipment.parcel.weightGrams,
     }),

@@ -8,8 +8,18 @@ type Doc = Record<string, unknown>;
 const OWN = new Set(['_id', 'companyId', 'version', 'createdAt', 'updatedAt']);
 const LATER = Date.UTC(2040, 0, 1);
 
+function aCustomer(n: number): unknown {
+  return seal({ name: 'Asha Rao', phone: `+9198${String(10_000_000 + n).slice(-8)}` });
+}
+
+function anAddress(n: number): unknown {
+  return seal({ line1: `Flat ${n}`, city: 'Bengaluru', state: 'Karnataka', pincode: '560001', country: 'IN' });
+}
+
 /** What the generator cannot know from a schema, by collection and path. */
 const OVERRIDES: Record<string, Record<string, (n: number) => unknown>> = {
+  orders: { customer: aCustomer, shippingAddress: anAddress, billingAddress: anAddress },
+  shipments: { consignee: aCustomer, destination: anAddress },
   test_readers: { guardian: (n) => seal({ name: 'Asha Rao', phone: `+9198${String(10_000_000 + n).slice(-8)}` }) },
 };
 

@@ -4,10 +4,11 @@ import { orderJobs } from './order.jobs.ts';
 import { orderRoutes } from './order.routes.ts';
 import { openOrderLane } from './order.service.ts';
 
-export type { Address, Customer, Order, OrderLine, OrderShipment, OrderStatus, Parcel, PaymentMethod, Totals } from './order.model.ts';
+export type { Address, Customer, Order, OrderLine, OrderShipment, OrderStatus, Parcel, PaymentMethod, SealedAddress, SealedCustomer, Totals } from './order.model.ts';
+export { SEALED_ADDRESS, SEALED_CUSTOMER } from './order.model.ts';
 export { countImportedOrders } from './order.imported.ts';
 export { defaultParcel, placeBatch, type Placement, type RefusedPlacement } from './order.place.ts';
-export { maskEmail, maskPhone, normalizeOrder, type ImportedFacts, type OrderInput, type OrderRequest } from './order.rules.ts';
+export { normalizeOrder, type ImportedFacts, type OrderInput, type OrderRequest } from './order.rules.ts';
 export { eachOrder, getOrder, getOrders, markOrderPaid, placeOrder, updateOrders, type OrderUpdate } from './order.service.ts';
 
 export const ordersModule: Module = {

@@ -1,7 +1,6 @@
 import { Readable } from 'node:stream';
 import type { Ctx } from '../../platform/context.ts';
 import { csvRow } from '../../platform/csv.ts';
-import { maskEmail, maskPhone } from './order.rules.ts';
 import { listOrders, type OrderSearch } from './order.service.ts';
 
 const HEADER = ['id', 'orderNumber', 'status', 'channel', 'externalId', 'customerName', 'customerPhone', 'customerEmail', 'city', 'state', 'pincode', 'paymentMethod', 'lines', 'subtotalPaise', 'discountPaise', 'shippingPaise', 'taxPaise', 'totalPaise', 'placedAt', 'createdAt'];
@@ -18,10 +17,10 @@ async function* rows(ctx: Ctx, search: Omit<OrderSearch, 'limit' | 'cursor'>): A
     const page = await listOrders(ctx, { ...search, limit: 1000, cursor });
     for (const o of page.data) {
       const { totals } = o;
+      const [customer, address] = [o.customer.mask, o.shippingAddress.mask];
       yield csvRow([
-        ...[o._id, o.orderNumber, o.status, o.channel, o.externalId, o.customer.name, maskPhone(o.customer.phone)],
-        o.customer.email === undefined ? '' : maskEmail(o.customer.email),
-        ...[o.shippingAddress.city, o.shippingAddress.state, o.shippingAddress.pincode, o.paymentMethod, o.lines.length],
+        ...[o._id, o.orderNumber, o.status, o.channel, o.externalId, o.customer.shown().name, customer.phone, customer.email],
+        ...[address.city, address.state, address.pincode, o.paymentMethod, o.lines.length],
         ...[totals.subtotalPaise, totals.discountPaise, totals.shippingPaise, totals.taxPaise, totals.totalPaise],
         ...[o.placedAt.toISOString(), o.createdAt.toISOString()],
       ]);

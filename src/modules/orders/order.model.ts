@@ -1,5 +1,8 @@
 import { defineCollection } from '../../platform/db/collection.ts';
 import { machineRows } from '../../platform/db/machine-rows.ts';
+import { maskEmail, maskName, maskPhone } from '../../platform/db/masks.ts';
+import type { Sealed } from '../../platform/db/sealed.ts';
+import type { SealedSpec } from '../../platform/db/sealed-fields.ts';
 
 export const ORDER_STATUSES = [
   'draft',
@@ -32,6 +35,23 @@ export interface Address {
   /** ISO 3166-1; only IN today. */
   country: string;
 }
+
+/** The mask has the same shape: initials, masked phone and e-mail. */
+export type SealedCustomer = Sealed<Customer, Customer>;
+/** The mask shows city, state and pincode: prices and filters need them, and they are nobody's own. */
+export type SealedAddress = Sealed<Address, Address>;
+
+/** How customers are sealed on orders and shipments: found again by phone and by e-mail. */
+export const SEALED_CUSTOMER: SealedSpec = {
+  required: true,
+  mask: ({ name, phone, email }: Customer): Customer => ({ name: maskName(name), phone: maskPhone(phone), ...(email === undefined ? {} : { email: maskEmail(email) }) }),
+  search: { phone: (v: Customer) => v.phone, email: (v: Customer) => v.email },
+};
+
+/** How addresses are sealed on orders and shipments. */
+export const SEALED_ADDRESS: SealedSpec = {
+  mask: ({ city, state, pincode, country }: Address): Address => ({ line1: '***', city, state, pincode, country }),
+};
 
 export interface Parcel {
   weightGrams: number;
@@ -94,9 +114,9 @@ export interface Order {
   /** The key of the request that made it; unique for ever. */
   idempotencyKey?: string;
   status: OrderStatus;
-  customer: Customer;
-  shippingAddress: Address;
-  billingAddress?: Address;
+  customer: SealedCustomer;
+  shippingAddress: SealedAddress;
+  billingAddress?: SealedAddress;
   lines: OrderLine[];
   paymentMethod: PaymentMethod;
   collectPayment: boolean;
@@ -130,9 +150,6 @@ export const orders = defineCollection<Order>({
     externalId: { type: String },
     idempotencyKey: { type: String },
     status: { type: String, required: true, enum: ORDER_STATUSES },
-    customer: { type: Object, required: true },
-    shippingAddress: { type: Object, required: true },
-    billingAddress: { type: Object },
     lines: { type: [Object], required: true },
     paymentMethod: { type: String, required: true, enum: ['prepaid', 'cod'] },
     collectPayment: { type: Boolean, required: true },
@@ -151,14 +168,15 @@ export const orders = defineCollection<Order>({
     importId: { type: String },
     placedAt: { type: Date, required: true },
   },
+  sealed: { customer: SEALED_CUSTOMER, shippingAddress: { ...SEALED_ADDRESS, required: true }, billingAddress: SEALED_ADDRESS },
   bounds: ORDER_BOUNDS,
   indexes: [
     { keys: { companyId: 1, orderNumber: 1 }, unique: true },
     { keys: { companyId: 1, externalId: 1 }, unique: true, partial: { externalId: { $exists: true } } },
     { keys: { companyId: 1, idempotencyKey: 1 }, unique: true, partial: { idempotencyKey: { $exists: true } } },
     { keys: { companyId: 1, status: 1, createdAt: -1, _id: -1 } },
-    { keys: { companyId: 1, 'customer.phone': 1, createdAt: -1, _id: -1 } },
-    { keys: { companyId: 1, 'customer.email': 1, createdAt: -1, _id: -1 }, partial: { 'customer.email': { $exists: true } } },
+    { keys: { companyId: 1, 'blind.phone': 1, createdAt: -1, _id: -1 } },
+    { keys: { companyId: 1, 'blind.email': 1, createdAt: -1, _id: -1 }, partial: { 'blind.email': { $exists: true } } },
     { keys: { companyId: 1, tags: 1, createdAt: -1, _id: -1 }, partial: { 'tags.0': { $exists: true } } },
   ],
 });

@@ -1,6 +1,7 @@
 import { acrossCompanies, PLATFORM_COMPANY_ID, systemCtx, type Ctx, type OutsideTx, type Tx } from '../../platform/context.ts';
 import { BatchConflict } from '../../platform/db/collection.bulk.ts';
 import type { Row } from '../../platform/db/collection.ts';
+import { seal } from '../../platform/db/sealed.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { now } from '../../platform/clock.ts';
 import { AppError, conflict } from '../../platform/errors.ts';
@@ -211,9 +212,9 @@ function newOrder({ actor }: Ctx, request: OrderRequest, allocation: Allocation)
     ...(externalId === undefined ? {} : { externalId }),
     ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
     status,
-    customer: request.customer,
-    shippingAddress: request.shippingAddress,
-    ...(billingAddress === undefined ? {} : { billingAddress }),
+    customer: seal(request.customer),
+    shippingAddress: seal(request.shippingAddress),
+    ...(billingAddress === undefined ? {} : { billingAddress: seal(billingAddress) }),
     ...allocation,
     paymentMethod: request.paymentMethod,
     collectPayment: collect,

@@ -4,8 +4,8 @@ import { mapPage } from '../../platform/pagination.ts';
 import { present } from '../../platform/present.ts';
 import { field, idParams, pageOf, pageQueryKeys, route, shape } from '../../platform/route.ts';
 import { exportOrdersCsv } from './order.export.ts';
-import { ORDER_BOUNDS, ORDER_STATUSES, type Address, type Order, type OrderStatus, type Parcel, type Totals } from './order.model.ts';
-import { maskEmail, maskPhone, type AddressInput, type LineInput, type OrderInput } from './order.rules.ts';
+import { ORDER_BOUNDS, ORDER_STATUSES, type Address, type Customer, type Order, type OrderStatus, type Parcel, type Totals } from './order.model.ts';
+import type { AddressInput, LineInput, OrderInput } from './order.rules.ts';
 import { cancelOrder, confirmOrder, editOrder, getOrder, listOrders, placeOrder, type OrderChange, type OrderSearch } from './order.service.ts';
 
 interface LineView {
@@ -51,15 +51,22 @@ export interface OrderView {
 
 /** A single order as its company sees it, with its customer. */
 export function orderView(row: Row<Order>): OrderView {
+  return viewWith(row, { customer: row.customer.shown(), shippingAddress: row.shippingAddress.shown(), billingAddress: row.billingAddress?.shown() });
+}
+
+/** An order in a list: what is sealed shows its mask. */
+export function orderListView(row: Row<Order>): OrderView {
+  return viewWith(row, { customer: row.customer.mask, shippingAddress: row.shippingAddress.mask, billingAddress: row.billingAddress?.mask });
+}
+
+function viewWith(row: Row<Order>, people: { customer: Customer; shippingAddress: Address; billingAddress: Address | undefined }): OrderView {
   return present({
     id: row._id,
     orderNumber: row.orderNumber,
     status: row.status,
     channel: row.channel,
     externalId: row.externalId,
-    customer: row.customer,
-    shippingAddress: row.shippingAddress,
-    billingAddress: row.billingAddress,
+    ...people,
     lines: row.lines.map(lineView),
     paymentMethod: row.paymentMethod,
     collectPayment: row.collectPayment,
@@ -86,12 +93,6 @@ function lineView({ sku, name, quantity, unitPricePaise, totalPaise, discountPai
   if (hsnCode !== undefined) view.hsnCode = hsnCode;
   if (locationId !== undefined) view.locationId = locationId;
   return view;
-}
-
-/** An order in a list: phone and e-mail masked. */
-export function orderListView(row: Row<Order>): OrderView {
-  const { name, phone, email } = row.customer;
-  return { ...orderView(row), customer: { name, phone: maskPhone(phone), ...(email === undefined ? {} : { email: maskEmail(email) }) } };
 }
 
 const addressKeys = {

@@ -1,4 +1,4 @@
-import { makeFaults } from '../../platform/faults.ts';
+import { makeFaults, type Faults } from '../../platform/faults.ts';
 import { parseHsn, parseMobile, parsePincode } from '../../platform/identifiers.ts';
 import { findState } from '../../platform/identifiers.states.ts';
 import type { Address, Customer, Order, OrderStatus, Parcel, PaymentMethod } from './order.model.ts';
@@ -64,21 +64,13 @@ export type KnownPincode = (pincode: string) => boolean;
 /** Normalises an order (phone E.164, e-mail lower case, SKU and texts trimmed); 400 naming every faulty field. */
 export function normalizeOrder(input: OrderInput, knownPincode: KnownPincode): OrderRequest {
   const faults = makeFaults();
-  const text = (path: string, value: string): string => {
-    const trimmed = value.trim();
-    if (trimmed === '') faults.add(path, 'must not be empty');
-    return trimmed;
-  };
+  const text = (path: string, value: string): string => readText(path, value, faults.add);
   const address = (path: string, given: AddressInput): Address => readAddress(path, given, knownPincode, faults.add);
   const request: OrderRequest = {
     ...input,
     channel: input.channel === undefined ? 'api' : text('channel', input.channel),
     ...(input.externalId === undefined ? {} : { externalId: text('externalId', input.externalId) }),
-    customer: {
-      name: text('customer.name', input.customer.name),
-      phone: faults.take('customer.phone', parseMobile(input.customer.phone)),
-      ...(input.customer.email === undefined ? {} : { email: readEmail('customer.email', input.customer.email, faults.add) }),
-    },
+    customer: readCustomer(input.customer, faults),
     shippingAddress: address('shippingAddress', input.shippingAddress),
     ...(input.billingAddress === undefined ? {} : { billingAddress: address('billingAddress', input.billingAddress) }),
     lines: input.lines.map((line, i) => ({
@@ -92,6 +84,21 @@ export function normalizeOrder(input: OrderInput, knownPincode: KnownPincode): O
   if (input.collectPayment && input.paymentMethod === 'cod') faults.add('collectPayment', 'only prepaid orders collect a payment');
   faults.throwIfAny();
   return request;
+}
+
+function readText(path: string, value: string, fault: (path: string, message: string) => void): string {
+  const trimmed = value.trim();
+  if (trimmed === '') fault(path, 'must not be empty');
+  return trimmed;
+}
+
+/** Normalises a customer; notes faults under `customer`. */
+export function readCustomer({ name, phone, email }: OrderInput['customer'], faults: Faults): Customer {
+  return {
+    name: readText('customer.name', name, faults.add),
+    phone: faults.take('customer.phone', parseMobile(phone)),
+    ...(email === undefined ? {} : { email: readEmail('customer.email', email, faults.add) }),
+  };
 }
 
 function readEmail(path: string, email: string, fault: (path: string, message: string) => void): string {
@@ -139,15 +146,4 @@ export function editRefusal(order: Pick<Order, 'status' | 'shipments'>, fields: 
   if (!EDITABLE.has(order.status)) return `An order that is ${order.status} keeps its ${travel.join(', ')}`;
   if (order.shipments.some((s) => s.status !== 'cancelled')) return `A shipment is booked: cancel it before you change ${travel.join(', ')}`;
   return undefined;
-}
-
-/** `+919800012345` as `+91******2345`. */
-export function maskPhone(phone: string): string {
-  return `${phone.slice(0, 3)}${'*'.repeat(Math.max(0, phone.length - 7))}${phone.slice(-4)}`;
-}
-
-/** `asha@example.in` as `a***@example.in`. */
-export function maskEmail(email: string): string {
-  const at = email.lastIndexOf('@');
-  return `${email.slice(0, 1)}***${email.slice(at)}`;
 }

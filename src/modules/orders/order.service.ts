@@ -1,6 +1,7 @@
 import { now } from '../../platform/clock.ts';
 import { acrossCompanies, PLATFORM_COMPANY_ID, systemCtx, type Ctx, type OutsideTx, type Tx } from '../../platform/context.ts';
 import type { Filter, Row } from '../../platform/db/collection.ts';
+import { seal } from '../../platform/db/sealed.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { conflict, invalidFields, notFound, stale, type AppError } from '../../platform/errors.ts';
 import { makeLane, type Lane } from '../../platform/lane.ts';
@@ -12,9 +13,9 @@ import { activeLocation } from '../companies/index.ts';
 import { giveBackCoupon } from '../coupons/index.ts';
 import { releaseStock, shipStock } from '../inventory/index.ts';
 import { knownPincodes } from '../rates/index.ts';
-import { orders, type HistoryEntry, type Order, type OrderLine, type OrderShipment, type OrderStatus } from './order.model.ts';
+import { orders, type Address, type Customer, type HistoryEntry, type Order, type OrderLine, type OrderShipment, type OrderStatus } from './order.model.ts';
 import { placeLaneBatch, reservations, type Placement } from './order.place.ts';
-import { canCancel, editRefusal, normalizeOrder, readAddress, type OrderInput } from './order.rules.ts';
+import { canCancel, editRefusal, normalizeOrder, readAddress, readCustomer, type OrderInput } from './order.rules.ts';
 import { makeFaults } from '../../platform/faults.ts';
 
 let lane: Lane<Placement, Row<Order>> | undefined;
@@ -90,11 +91,11 @@ export async function listOrders(ctx: Ctx, search: OrderSearch): Promise<Page<Ro
   const and: Filter<Order>[] = [];
   if (ctx.actor.locationIds) and.push({ pickupLocationId: { $in: ctx.actor.locationIds } });
   if (search.status) and.push({ status: search.status });
-  if (search.phone) and.push({ 'customer.phone': phoneOf(search.phone) });
-  if (search.email) and.push({ 'customer.email': search.email.trim().toLowerCase() });
+  if (search.phone) and.push(orders.blind(ctx, 'phone', phoneOf(search.phone)));
+  if (search.email) and.push(orders.blind(ctx, 'email', search.email));
   if (search.externalId) and.push({ externalId: search.externalId });
   if (search.tag) and.push({ tags: search.tag, 'tags.0': { $exists: true } });
-  if (search.q) and.push(anyOf(search.q.trim()));
+  if (search.q) and.push(anyOf(ctx, search.q.trim()));
   if (search.from ?? search.to) and.push({ createdAt: { ...(search.from ? { $gte: search.from } : {}), ...(search.to ? { $lte: search.to } : {}) } });
   return orders.list(ctx, and.length === 0 ? {} : and.length === 1 && and[0] ? and[0] : { $and: and }, search);
 }
@@ -104,11 +105,11 @@ function phoneOf(text: string): string {
   return parsed.ok ? parsed.value : text;
 }
 
-function anyOf(q: string): Filter<Order> {
+function anyOf(ctx: Ctx, q: string): Filter<Order> {
   const branches: Filter<Order>[] = [{ orderNumber: q.toUpperCase() }, { externalId: q }];
   const phone = parseMobile(q);
-  if (phone.ok) branches.push({ 'customer.phone': phone.value });
-  if (q.includes('@')) branches.push({ 'customer.email': q.toLowerCase() });
+  if (phone.ok) branches.push(orders.blind(ctx, 'phone', phone.value));
+  if (q.includes('@')) branches.push(orders.blind(ctx, 'email', q));
   return { $or: branches };
 }
 
@@ -124,22 +125,20 @@ export async function editOrder(ctx: OutsideTx, id: string, change: OrderChange,
     const fields = Object.keys(change);
     const refusal = editRefusal(order, fields);
     if (refusal !== undefined) throw conflict('order_not_editable', refusal, { status: order.status });
-    const normalized = normalizeChange(order, change, known);
+    const normalized = normalizeChange(change, known);
     return orders.update(ctx, id, { $set: normalized, $push: { history: entry(ctx, { kind: 'edit', fields }) } }, { version });
   });
 }
 
-function normalizeChange(order: Row<Order>, change: OrderChange, known: (pincode: string) => boolean): Partial<Order> {
+function normalizeChange(change: OrderChange, known: (pincode: string) => boolean): Partial<Order> {
   const faults = makeFaults();
   const { shippingAddress, billingAddress, customer, ...rest } = change;
   const addresses = {
-    ...(shippingAddress ? { shippingAddress: readAddress('shippingAddress', shippingAddress, known, faults.add) } : {}),
-    ...(billingAddress ? { billingAddress: readAddress('billingAddress', billingAddress, known, faults.add) } : {}),
+    ...(shippingAddress ? { shippingAddress: seal<Address, Address>(readAddress('shippingAddress', shippingAddress, known, faults.add)) } : {}),
+    ...(billingAddress ? { billingAddress: seal<Address, Address>(readAddress('billingAddress', billingAddress, known, faults.add)) } : {}),
   };
+  const person = customer ? { customer: seal<Customer, Customer>(readCustomer(customer, faults)) } : {};
   faults.throwIfAny();
-  const person = customer
-    ? { customer: normalizeOrder({ customer, shippingAddress: order.shippingAddress, lines: [], paymentMethod: order.paymentMethod }, () => true).customer }
-    : {};
   return { ...rest, ...(rest.parcel ? { parcelSource: 'order' as const } : {}), ...addresses, ...person };
 }
 

@@ -46,7 +46,8 @@ export async function manifestPdf(ctx: Ctx, id: string): Promise<FileAnswer> {
 function labelView(shipment: Row<Shipment>, company: Row<Company>): LabelView {
   if (shipment.awb === undefined) throw conflict('awb_not_assigned', 'The courier has given no number yet', { id: shipment._id });
   if (shipment.cancelledAt) throw conflict('shipment_cancelled', 'A cancelled shipment has no label', { id: shipment._id });
-  const { parcel, destination, consignee } = shipment;
+  const { parcel } = shipment;
+  const [consignee, destination] = [shipment.consignee.reveal(), shipment.destination.reveal()];
   return present<LabelView>({
     awb: shipment.awb,
     courier: shipment.courier,
@@ -85,12 +86,13 @@ function placeAddress({ name, phone, line1, line2, city, state, pincode }: Picku
 }
 
 function manifestRow(shipment: Row<Shipment>): ManifestRow {
+  const { city, pincode } = shipment.destination.mask;
   return present<ManifestRow>({
     awb: shipment.awb ?? '',
     orderNumber: shipment.orderNumber,
-    consigneeName: shipment.consignee.name,
-    city: shipment.destination.city,
-    pincode: shipment.destination.pincode,
+    consigneeName: shipment.consignee.shown().name,
+    city,
+    pincode,
     payment: payment(shipment),
     weightGrams: shipment.parcel.weightGrams,
     ewayBillNumber: shipment.ewayBillNumber,

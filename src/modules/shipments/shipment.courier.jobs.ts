@@ -46,6 +46,7 @@ export const bookWithCourier = job<{ shipmentId: string }>({
 
 function bookRequest(shipment: Row<Shipment>): BookRequest {
   const { service, direction, paymentMethod, codPaise, parcel, awb, ewayBillNumber } = shipment;
+  const { name, phone } = shipment.consignee.reveal();
   return {
     reference: shipment._id,
     orderNumber: shipment.orderNumber,
@@ -56,7 +57,7 @@ function bookRequest(shipment: Row<Shipment>): BookRequest {
     declaredValuePaise: shipment.valuePaise,
     parcel,
     pickup: placeAddress(shipment.pickup),
-    destination: { name: shipment.consignee.name, phone: shipment.consignee.phone, ...shipment.destination },
+    destination: { name, phone, ...shipment.destination.reveal() },
     items: shipment.lines,
     awb,
     ewayBillNumber,

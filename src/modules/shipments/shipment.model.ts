@@ -1,5 +1,5 @@
 import { defineCollection } from '../../platform/db/collection.ts';
-import type { Address, Customer } from '../orders/index.ts';
+import { SEALED_ADDRESS, SEALED_CUSTOMER, type SealedAddress, type SealedCustomer } from '../orders/index.ts';
 import type { Parcel } from './shipment.rules.ts';
 import { SHIPMENT_STATUSES, type NdrReason, type ShipmentDirection, type ShipmentStatus } from '../couriers/index.ts';
 
@@ -91,8 +91,8 @@ export interface Shipment {
   codPaise: number;
   /** Value of the goods, tax included, after discount. */
   valuePaise: number;
-  consignee: Customer;
-  destination: Address;
+  consignee: SealedCustomer;
+  destination: SealedAddress;
   pickupLocationId: string;
   pickup: PickupPlace;
   quote: FrozenQuote;
@@ -152,8 +152,6 @@ export const shipments = defineCollection<Shipment>({
     paymentMethod: { type: String, required: true, enum: ['prepaid', 'cod'] },
     codPaise: { type: Number, required: true },
     valuePaise: { type: Number, required: true },
-    consignee: { type: Object, required: true },
-    destination: { type: Object, required: true },
     pickupLocationId: { type: String, required: true },
     pickup: { type: Object, required: true },
     quote: { type: Object, required: true },
@@ -181,11 +179,13 @@ export const shipments = defineCollection<Shipment>({
     rtoCharged: { type: Boolean, required: true },
     nextDueAt: { type: Date },
   },
+  sealed: { consignee: SEALED_CUSTOMER, destination: { ...SEALED_ADDRESS, required: true } },
   bounds: SHIPMENT_BOUNDS,
   indexes: [
     { keys: { awb: 1, courier: 1 }, unique: true, partial: { awb: { $exists: true } } },
     { keys: { companyId: 1, idempotencyKey: 1 }, unique: true, partial: { idempotencyKey: { $exists: true } } },
     { keys: { companyId: 1, orderId: 1 } },
+    { keys: { companyId: 1, 'blind.phone': 1 } },
     { keys: { companyId: 1, status: 1, createdAt: -1, _id: -1 } },
     { keys: { companyId: 1, courier: 1, createdAt: -1, _id: -1 } },
     // Without the status, which changes with every other scan.

@@ -30,7 +30,7 @@ export async function quoteShipment(ctx: OutsideTx, facts: ShipmentFacts): Promi
   const { weightGrams, lengthMm, breadthMm, heightMm } = parcel;
   const inputs: FrozenQuote['inputs'] = {
     originPincode: location.pincode,
-    destinationPincode: order.shippingAddress.pincode,
+    destinationPincode: order.shippingAddress.mask.pincode,
     paymentMethod: order.paymentMethod,
     codPaise,
     declaredValuePaise,

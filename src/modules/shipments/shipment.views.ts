@@ -2,7 +2,7 @@ import Joi from 'joi';
 import type { Row } from '../../platform/db/collection.ts';
 import { field, shape } from '../../platform/route.ts';
 import { present } from '../../platform/present.ts';
-import { maskEmail, maskPhone, type Address, type Customer } from '../orders/index.ts';
+import type { Address, Customer } from '../orders/index.ts';
 import type { FrozenQuote, Manifest, Pickup, Shipment, ShipmentLine } from './shipment.model.ts';
 import type { Parcel } from './shipment.rules.ts';
 
@@ -47,6 +47,15 @@ export interface ShipmentView {
 
 /** A single shipment as its company sees it, with its consignee. */
 export function shipmentView(row: Row<Shipment>): ShipmentView {
+  return viewWith(row, { consignee: row.consignee.shown(), destination: row.destination.shown() });
+}
+
+/** A shipment in a list: phone and e-mail masked, no street. */
+export function shipmentListView(row: Row<Shipment>): ShipmentView {
+  return viewWith(row, { consignee: row.consignee.mask, destination: row.destination.mask });
+}
+
+function viewWith(row: Row<Shipment>, people: { consignee: Customer; destination: Address }): ShipmentView {
   return present({
     id: row._id,
     orderId: row.orderId,
@@ -71,8 +80,7 @@ export function shipmentView(row: Row<Shipment>): ShipmentView {
     valuePaise: row.valuePaise,
     totalPaise: row.quote.totalPaise,
     quote: row.quote,
-    consignee: row.consignee,
-    destination: row.destination,
+    ...people,
     pickupLocationId: row.pickupLocationId,
     ewayBillNumber: row.ewayBillNumber,
     manifestId: row.manifestId,
@@ -85,17 +93,6 @@ export function shipmentView(row: Row<Shipment>): ShipmentView {
     updatedAt: row.updatedAt.toISOString(),
     version: row.version,
   });
-}
-
-/** A shipment in a list: phone and e-mail masked, no street. */
-export function shipmentListView(row: Row<Shipment>): ShipmentView {
-  const { name, phone, email } = row.consignee;
-  const { city, state, pincode, country } = row.destination;
-  return {
-    ...shipmentView(row),
-    consignee: { name, phone: maskPhone(phone), ...(email === undefined ? {} : { email: maskEmail(email) }) },
-    destination: { line1: '***', city, state, pincode, country },
-  };
 }
 
 const text = () => Joi.string().required();

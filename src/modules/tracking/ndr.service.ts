@@ -1,15 +1,17 @@
 import { now } from '../../platform/clock.ts';
 import type { Ctx, OutsideTx } from '../../platform/context.ts';
 import type { Filter, Row } from '../../platform/db/collection.ts';
+import { seal } from '../../platform/db/sealed.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { conflict, notFound } from '../../platform/errors.ts';
 import { makeFaults } from '../../platform/faults.ts';
 import { parseMobile, parsePincode } from '../../platform/identifiers.ts';
 import { job } from '../../platform/jobs.ts';
+import { present } from '../../platform/present.ts';
 import type { Page, PageRequest } from '../../platform/pagination.ts';
 import { awbText, callCourier, courierAccess, findCourier, type CourierNdrAction } from '../couriers/index.ts';
 import { getShipment, ndrActionRefusal } from '../shipments/index.ts';
-import { ndrs, type Ndr, type NdrRequest } from './tracking.model.ts';
+import { ndrs, type Ndr, type NdrCorrection, type NdrRequest } from './tracking.model.ts';
 
 export interface NdrSearch extends PageRequest {
   awb?: string;
@@ -30,7 +32,7 @@ export interface NdrActionInput {
   action: CourierNdrAction;
   date?: string;
   phone?: string;
-  address?: NdrRequest['address'];
+  address?: NdrCorrection['address'];
 }
 
 /**
@@ -45,7 +47,9 @@ export async function answerNdr(ctx: OutsideTx, id: string, input: NdrActionInpu
     const shipment = await getShipment(ctx, ndr.shipmentId);
     const refusal = ndr.status === 'closed' ? 'ndr_closed' : ndrActionRefusal(shipment, answer.action);
     if (refusal) throw conflict(refusal, 'This attempt takes no such answer any more', { status: shipment.status, attempts: shipment.attempts });
-    const request: NdrRequest = { ...answer, at: now(), actorId: ctx.actor.id, state: 'requested' };
+    const { action, date, phone, address } = answer;
+    const correction = phone ?? address ? { correction: seal(present<NdrCorrection>({ phone, address })) } : {};
+    const request: NdrRequest = { action, ...(date === undefined ? {} : { date }), ...correction, at: now(), actorId: ctx.actor.id, state: 'requested' };
     const row = await ndrs.update(ctx, id, { $set: { status: 'actioned' }, $push: { actions: request } }, { version: ndr.version });
     ctx.emit({ type: 'ndr.actioned', key: shipment._id, payload: { ndrId: id, shipmentId: shipment._id, awb: ndr.awb, action: answer.action } });
     ctx.enqueue({ name: 'tracking.tell_ndr_action', payload: { ndrId: id, index: row.actions.length - 1 } });
@@ -81,7 +85,8 @@ export const tellNdrAction = job<{ ndrId: string; index: number }>({
     const request = ndr.actions[index];
     if (request?.state !== 'requested' || request.action === 'dispute') return;
     const shipment = await getShipment(ctx, ndr.shipmentId);
-    const { action, date, phone, address } = request;
+    const { action, date, correction } = request;
+    const { phone, address } = correction?.reveal() ?? {};
     const call = { awb: ndr.awb, reference: `${ndrId}:${index}`, action, reason: ndr.reason, date, phone, address };
     const adapter = findCourier(shipment.courier)?.adapter;
     const access = await courierAccess(ctx, shipment.connectionId);

@@ -44,7 +44,7 @@ export async function playParcel(awb: string, request: PlayRequest): Promise<Pla
     scenario,
     startAt: now(),
     originCity: shipment.pickup.city,
-    destinationCity: shipment.destination.city,
+    destinationCity: shipment.destination.mask.city,
     paymentMethod: shipment.paymentMethod,
     declaredGrams: shipment.parcel.weightGrams,
   });

@@ -1,5 +1,7 @@
 import { defineCollection } from '../../platform/db/collection.ts';
 import { machineRows } from '../../platform/db/machine-rows.ts';
+import type { Sealed } from '../../platform/db/sealed.ts';
+import { SEALED_FIELD } from '../../platform/db/sealed-fields.ts';
 import { NDR_ACTIONS, NDR_REASONS, type NdrAction, type NdrReason } from '../shipments/index.ts';
 import type { Scan } from './scan.rules.ts';
 
@@ -21,6 +23,12 @@ export interface ScanBatch {
 
 export const scanBatches = machineRows<ScanBatch>('scan_batches', [{ keys: { at: 1 } }]);
 
+/** A corrected phone or address of a consignee. */
+export interface NdrCorrection {
+  phone?: string;
+  address?: { line1?: string; line2?: string; city?: string; state?: string; pincode?: string };
+}
+
 /** What somebody asked the courier to do about a failed attempt. */
 export interface NdrRequest {
   action: NdrAction;
@@ -28,8 +36,8 @@ export interface NdrRequest {
   actorId: string;
   /** The day in India, `YYYY-MM-DD`. */
   date?: string;
-  phone?: string;
-  address?: { line1?: string; line2?: string; city?: string; state?: string; pincode?: string };
+  /** Where and whom to try next time. */
+  correction?: Sealed<NdrCorrection>;
   state: 'requested' | 'accepted' | 'failed';
   failure?: string;
 }
@@ -65,8 +73,7 @@ export const ndrs = defineCollection<Ndr>({
           at: { type: Date, required: true },
           actorId: { type: String, required: true },
           date: { type: String },
-          phone: { type: String },
-          address: { type: Object },
+          correction: SEALED_FIELD,
           state: { type: String, required: true },
           failure: { type: String },
         },
@@ -74,6 +81,7 @@ export const ndrs = defineCollection<Ndr>({
       required: true,
     },
   },
+  sealed: { 'actions.correction': { mask: 'none' } },
   bounds: { actions: 20 },
   indexes: [
     { keys: { companyId: 1, shipmentId: 1, at: 1 }, unique: true },

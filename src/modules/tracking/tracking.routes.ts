@@ -9,7 +9,7 @@ import { answerNdr, listNdrs, type NdrActionInput, type NdrSearch } from './ndr.
 import { playParcel, type PlayRequest, type PlayResult } from './play.service.ts';
 import type { ScanReport } from './scan.record.ts';
 import { SCAN_SOURCES, type ScanSource } from './scan.rules.ts';
-import type { Ndr, NdrRequest } from './tracking.model.ts';
+import type { Ndr, NdrCorrection, NdrRequest } from './tracking.model.ts';
 import { trackingPage } from './tracking.page.ts';
 import { acceptScans, setStatus, trackPublicly, trackShipment, type ScanEventInput, type StatusInput, type Tracked } from './tracking.service.ts';
 import { receiveWebhook } from './webhook.service.ts';
@@ -293,7 +293,7 @@ const ndrRoutes = [
       action: Joi.string().valid('reattempt', 'hold_for_self_collect', 'start_rto').required(),
       date: field.text(10),
       phone: field.text(30),
-      address: shape<NonNullable<NdrRequest['address']>>({
+      address: shape<NonNullable<NdrCorrection['address']>>({
         line1: field.text(500),
         line2: field.text(500),
         city: field.text(100),

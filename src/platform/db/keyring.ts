@@ -213,7 +213,7 @@ function ownerName({ companyId, purpose }: KeyOwner): string {
 }
 
 async function newestRow({ companyId, purpose }: KeyOwner): Promise<KeyRow | undefined> {
-  const [row] = await keyVault().find({ companyId: vaultCompany(companyId, purpose), purpose }).sort({ generation: -1 }).limit(1).toArray();
+  const [row] = await keyVault().find({ companyId: vaultCompany(companyId, purpose), purpose, generation: { $gte: 1 } }).sort({ generation: -1 }).limit(1).toArray();
   return row;
 }
 

@@ -11,6 +11,16 @@ export const MASKS = {
 
 export type MaskName = keyof typeof MASKS;
 
+/** `A*** R***`: the first letter of each word, whatever its length. */
+export function maskName(name: string): string {
+  return name
+    .trim()
+    .split(/\s+/)
+    .slice(0, 3)
+    .map((word) => `${[...word][0] ?? ''}***`)
+    .join(' ');
+}
+
 /** `+91******3210`: country and the last four digits. */
 export function maskPhone(phone: string): string {
   return `${phone.slice(0, 3)}${'*'.repeat(Math.max(0, phone.length - 7))}${phone.slice(-4)}`;
