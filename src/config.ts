@@ -132,6 +132,7 @@ const SETTINGS = {
   jobConcurrency: whole(8, 1_000),
   jobBackoffBaseMs: whole(1_000),
   outboxPollMs: whole(200),
+  auditChainPollMs: whole(1_000),
   trackingPollSeconds: whole(900),
   webhookRetryBaseMs: whole(5_000),
   webhookAllowPrivate: onOff(false, { refused: [true] }),

@@ -4,6 +4,7 @@ import { makeApp } from './app.ts';
 import type { Config } from './config.ts';
 import { allChecks, allJobs, allRoutes, allSchedules, allSubscribers, devRoutes, modules } from './modules.ts';
 import { makeAuthenticator } from './modules/identity/index.ts';
+import { makeAuditChain, type AuditChain } from './platform/audit-chain.ts';
 import { registerChecks } from './platform/checks.ts';
 import { answerSettings } from './platform/db/answers.ts';
 import { prepareCollections } from './platform/db/collection.ts';
@@ -29,6 +30,7 @@ import { VERSION } from './version.ts';
 export interface Service {
   jobs: JobRunner;
   outbox: OutboxDispatcher;
+  auditChain: AuditChain;
   scheduler: Scheduler;
   server: Server | undefined;
   url: string | undefined;
@@ -89,10 +91,12 @@ export async function startService(options: StartOptions): Promise<Service> {
   registerChecks(allChecks());
   const jobs = makeJobRunner(allJobs(), { concurrency: config.jobConcurrency });
   const outbox = makeOutboxDispatcher(allSubscribers());
+  const auditChain = makeAuditChain();
   const scheduler = makeScheduler(allSchedules());
   transactionSettings.onCommitted = ({ events, jobs: queued }) => {
     if (events > 0) outbox.poke();
     if (queued > 0) jobs.poke();
+    auditChain.poke();
   };
   const stops: (() => Promise<void>)[] = [await followKeys()];
   for (const module of modules) if (module.start) stops.push(await module.start());
@@ -100,6 +104,7 @@ export async function startService(options: StartOptions): Promise<Service> {
   if (works) {
     jobs.start();
     outbox.start();
+    auditChain.start();
     scheduler.start();
   }
   const isEnding = options.isEnding ?? (() => false);
@@ -109,12 +114,13 @@ export async function startService(options: StartOptions): Promise<Service> {
   return {
     jobs,
     outbox,
+    auditChain,
     scheduler,
     server,
     url: address ? `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${address.port}` : undefined,
     stopAccepting: () => stopListening(server, options.isEnding ? LINGER_MS : 0),
     async stopBackground() {
-      await Promise.all([jobs.stop(config.shutdownGraceMs / 2), outbox.stop(), scheduler.stop()]);
+      await Promise.all([jobs.stop(config.shutdownGraceMs / 2), outbox.stop(), auditChain.stop(), scheduler.stop()]);
       for (const stop of stops.reverse()) await stop();
     },
     close: disconnect,

@@ -78,6 +78,12 @@ const securityEvents = new Counter({
   registers: [registry],
 });
 
+const auditChainLag = new Gauge({
+  name: 'dakiya_audit_chain_lag_seconds',
+  help: 'Age of the oldest audit row that the chain has not linked',
+  registers: [registry],
+});
+
 interface Observer {
   observe(value: number): void;
 }
@@ -131,6 +137,10 @@ export const metrics = {
   /** A database command above the limit. */
   slowQuery(collection: string, command: string): void {
     slowQueries.labels(collection, command).inc();
+  },
+  /** How far the audit chain is behind. */
+  auditChainLag(seconds: number): void {
+    auditChainLag.set(seconds);
   },
   /** Something that matters for safety: failed sign-ins, reveals, exports, changed keys. */
   securityEvent(type: string, severity: string, count = 1): void {

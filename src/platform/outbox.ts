@@ -1,7 +1,7 @@
-import { now, nowMs } from './clock.ts';
+import { nowMs } from './clock.ts';
 import { systemCtx, type OutsideTx } from './context.ts';
 import { machineRows } from './db/machine-rows.ts';
-import { newId } from './ids.ts';
+import { makeLease } from './lease.ts';
 import { runtime } from './runtime.ts';
 
 /** An event as subscribers get it: at least once, in the order of commit within one key. */
@@ -41,14 +41,6 @@ const rows = machineRows<OutboxRow>('outbox', [
   { keys: { expireAt: 1 }, expireAfterSeconds: 0 },
 ]);
 
-interface LeaseRow {
-  _id: string;
-  owner?: string;
-  leaseUntil?: Date;
-}
-
-const leases = machineRows<LeaseRow>('schedules', []);
-
 export interface OutboxDispatcher {
   start(): void;
   stop(): Promise<void>;
@@ -63,7 +55,7 @@ export interface OutboxDispatcher {
  * holds up the others.
  */
 export function makeOutboxDispatcher(subscribers: readonly Subscriber[]): OutboxDispatcher {
-  const owner = newId();
+  const lease = makeLease('outbox');
   const byType = new Map<string, Subscriber[]>();
   for (const s of subscribers) {
     for (const type of s.types) {
@@ -76,19 +68,6 @@ export function makeOutboxDispatcher(subscribers: readonly Subscriber[]): Outbox
   let current: Promise<number> | undefined;
   let again = false;
   let gathering: NodeJS.Timeout | undefined;
-  let leasedUntilMs = 0;
-
-  /** Renewed only in its second half: a lease in hand needs no command. */
-  const holdLease = async (): Promise<boolean> => {
-    const { jobLeaseMs } = runtime().config;
-    if (leasedUntilMs - nowMs() > jobLeaseMs / 2) return true;
-    const leaseUntil = new Date(nowMs() + jobLeaseMs);
-    await leases.insertNew([{ _id: 'outbox' }]);
-    const free = [{ owner }, { leaseUntil: { $lt: now() } }, { owner: { $exists: false } }];
-    const held = await leases.change({ _id: 'outbox', $or: free }, { $set: { owner, leaseUntil } });
-    leasedUntilMs = held ? leaseUntil.getTime() : 0;
-    return held !== undefined;
-  };
 
   const markDone = (which: { _id: { $in: string[] } } | { pending: true; type: { $nin: string[] } }): Promise<number> =>
     rows.changeAll(which, { $unset: { pending: '' }, $set: { expireAt: new Date(nowMs() + KEEP_MS) } });
@@ -106,7 +85,7 @@ export function makeOutboxDispatcher(subscribers: readonly Subscriber[]): Outbox
   };
 
   const deliver = async (): Promise<number> => {
-    if (!(await holdLease())) return 0;
+    if (!(await lease.hold())) return 0;
     const heard = [...byType.keys()];
     let total = await markDone({ pending: true, type: { $nin: heard } });
     const waiting = new Set<string>();
@@ -116,13 +95,13 @@ export function makeOutboxDispatcher(subscribers: readonly Subscriber[]): Outbox
       for (const event of page) {
         const key = `${event.companyId}|${event.key}`;
         if (waiting.has(key)) continue;
-        if (!(await holdLease())) break;
+        if (!(await lease.hold())) break;
         if ((event.nextAt?.getTime() ?? 0) <= nowMs() && (await deliverOne(event))) done.push(event._id);
         else waiting.add(key);
       }
       if (done.length > 0) await markDone({ _id: { $in: done } });
       total += done.length;
-      if (page.length < BATCH || !(await holdLease())) return total;
+      if (page.length < BATCH || !(await lease.hold())) return total;
       after = page.at(-1)?._id ?? after;
     }
   };
@@ -158,8 +137,7 @@ export function makeOutboxDispatcher(subscribers: readonly Subscriber[]): Outbox
       clearInterval(timer);
       clearTimeout(gathering);
       await current;
-      leasedUntilMs = 0;
-      await leases.change({ _id: 'outbox', owner }, { $unset: { owner: '', leaseUntil: '' } });
+      await lease.release();
     },
     poke,
     deliverDue: deliver,

@@ -2,6 +2,7 @@ import { strict as assert } from 'node:assert';
 import { Writable } from 'node:stream';
 import mongoose from 'mongoose';
 import { loadConfig } from '../../src/config.ts';
+import { anchorChain } from '../../src/platform/audit-chain.ts';
 import { allChecks } from '../../src/modules.ts';
 import { useClock } from '../../src/platform/clock.ts';
 import { onCommandSent } from '../../src/platform/db/connect.ts';
@@ -184,6 +185,7 @@ export async function startWorld(overrides: Record<string, string> = {}): Promis
       return n;
     },
     async wipe() {
+      anchorChain(undefined);
       // The keys stay: this process holds them, as every process holds those it has used.
       for (const { name } of await db.listCollections({}, { nameOnly: true }).toArray()) if (name !== 'keyvault') await db.collection(name).deleteMany({});
     },

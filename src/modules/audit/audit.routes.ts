@@ -18,7 +18,7 @@ interface AuditView {
 
 function auditView(row: AuditRow): AuditView {
   const { _id, at, companyId, collection, rowId, action, fields, actorKind, actorId, requestId } = row;
-  return { id: _id, at: at.toISOString(), companyId, collection, rowId, action, fields, actor: { kind: actorKind, id: actorId }, requestId };
+  return { id: _id, at: at.toISOString(), companyId, collection, rowId, action, fields: [...fields], actor: { kind: actorKind, id: actorId }, requestId };
 }
 
 const auditShape = shape<AuditView>({

@@ -3,6 +3,7 @@ import { insideTransaction, type Ctx, type OutsideTx } from '../context.ts';
 import { nowMs, now } from '../clock.ts';
 import { type AppError, unavailable } from '../errors.ts';
 import { newId } from '../ids.ts';
+import { packRows, type AuditRow } from './audit-seal.ts';
 import { insertDocuments, updateDocuments, type UpdateStatement } from './commands.ts';
 import { connection } from './connect.ts';
 import { AlreadyAnswered, answerRow } from './answers.ts';
@@ -101,7 +102,7 @@ async function commit(session: mongoose.mongo.ClientSession, deadline: number): 
 /** The last act of every transaction: what happened, who must hear of it, and what a replay answers. */
 async function writeRecords({ session, changes, events, jobs, answers }: TxState): Promise<void> {
   const at = now();
-  if (changes.length > 0) await insertDocuments('audit', changes.map((change) => ({ _id: newId(), at, ...change })), session);
+  if (changes.length > 0) await insertAudit(changes.map((change) => ({ _id: newId(), at, ...change })), session);
   if (events.length > 0) await insertDocuments('outbox', events.map((event) => ({ _id: newId(), at, ...event, pending: true })), session);
   if (jobs.length > 0) await insertJobs(jobs, at, session);
   if (answers.length === 0) return;
@@ -110,6 +111,12 @@ async function writeRecords({ session, changes, events, jobs, answers }: TxState
   } catch (error) {
     throw isDuplicateKey(error) ? new AlreadyAnswered() : error;
   }
+}
+
+/** The audit rows, and in one row beside them what the chain needs to link them after the commit. */
+async function insertAudit(rows: readonly AuditRow[], session: mongoose.mongo.ClientSession): Promise<void> {
+  await insertDocuments('audit', rows, session);
+  await insertDocuments('audit_pending', [{ _id: rows[0]?._id, at: rows[0]?.at, rows: packRows(rows) }], session);
 }
 
 /** A job with a dedupe key is made only when none with that key is open. */

@@ -8,7 +8,7 @@ type ClientSession = mongoose.mongo.ClientSession;
 export interface Change {
   collection: string;
   rowId: string;
-  action: 'insert' | 'update' | 'delete';
+  action: 'insert' | 'update' | 'delete' | 'read';
   fields: readonly string[];
   actorKind: string;
   actorId: string;

@@ -1,0 +1,256 @@
+import { now, nowMs } from './clock.ts';
+import { auditKey, auditMac, joinPacked, packedCount, packRows, unpackRows, type AuditRow, type PendingAudit } from './db/audit-seal.ts';
+import { machineRows } from './db/machine-rows.ts';
+import { makeLease } from './lease.ts';
+import { metrics } from './metrics.ts';
+import { runtime } from './runtime.ts';
+
+/**
+ * One link of the chain over all audit rows. `rows`: rows that transactions left; `adopted`: rows that were there before
+ * the chain began; `retention`: rows up to link `upTo` were removed because they were old enough.
+ */
+export interface AuditLink {
+  /** `seq` with leading zeros. */
+  _id: string;
+  seq: number;
+  kind: 'rows' | 'adopted' | 'retention';
+  at: Date;
+  count: number;
+  /** Ids and digests, packed. */
+  rows: string;
+  minId: string;
+  maxId: string;
+  upTo?: number;
+  upToHash?: string;
+  prev: string;
+  keyId: string;
+  hash: string;
+}
+
+/** Where the chain ends, kept apart from it so that a cut tail is noticed. */
+export interface ChainHead {
+  _id: 'head';
+  seq: number;
+  hash: string;
+  mac: string;
+  /** While rows of the time before the chain are being adopted: the last adopted id. */
+  adopting?: string;
+  /** The head was missing or forged and was made anew from the last link: what stood behind it cannot be told. */
+  rebuiltAt?: Date;
+}
+
+export const chainLinks = machineRows<AuditLink>('audit_chain', [
+  { keys: { maxId: 1 } },
+  { keys: { kind: 1, _id: -1 }, partial: { upTo: { $exists: true } } },
+]);
+export const chainHeads = machineRows<ChainHead>('audit_heads', []);
+export const pendingAudits = machineRows<PendingAudit>('audit_pending', []);
+const auditRows = machineRows<AuditRow>('audit', []);
+
+const GATHER_MS = 250;
+const MAX_PENDING = 500;
+const MAX_ROWS = 5_000;
+const ADOPT_ROWS = 2_000;
+const TELL_HEAD_MS = 3_600_000;
+const START = 'start';
+
+type LinkBody = Pick<AuditLink, 'kind' | 'rows' | 'minId' | 'maxId' | 'count'> & Partial<Pick<AuditLink, 'upTo' | 'upToHash'>>;
+
+export function linkId(seq: number): string {
+  return String(seq).padStart(12, '0');
+}
+
+/** The hash that a link must carry. */
+export function linkHash(link: Omit<AuditLink, 'hash'>): string {
+  const { seq, kind, at, count, rows, minId, maxId, upTo = 0, upToHash = '', prev } = link;
+  return auditMac(['link', seq, kind, at, count, rows, minId, maxId, upTo, upToHash, prev]);
+}
+
+/** The proof that a head was written by us. */
+export function headMac({ seq, hash, rebuiltAt, adopting }: Omit<ChainHead, '_id' | 'mac'>): string {
+  return auditMac(['head', seq, hash, rebuiltAt ?? '', adopting ?? null]);
+}
+
+/** The hash before the first link. */
+export function chainStart(): string {
+  return auditMac([START]);
+}
+
+const anchors = new WeakMap<object, { seq: number; hash: string }>();
+
+/** The furthest end of the chain that this process has seen: an older head put back does not fool it. */
+export function chainAnchor(): { seq: number; hash: string } | undefined {
+  return anchors.get(runtime().config);
+}
+
+/** Moves the anchor forward; `undefined` forgets it (tests that empty their database). */
+export function anchorChain(end: { seq: number; hash: string } | undefined): void {
+  const { config } = runtime();
+  if (!end) anchors.delete(config);
+  else if ((anchors.get(config)?.seq ?? -1) < end.seq) anchors.set(config, { seq: end.seq, hash: end.hash });
+}
+
+async function headOf(): Promise<ChainHead> {
+  const head = await chainHeads.findOne({ _id: 'head' });
+  if (head && head.mac === headMac(head)) return head;
+  const [last] = await chainLinks.find({}, { sort: { _id: -1 }, limit: 1 });
+  if (!head && !last) {
+    const made = { seq: 0, hash: chainStart(), adopting: '' };
+    await chainHeads.insertNew([{ _id: 'head', ...made, mac: headMac(made) }]);
+    return (await chainHeads.findOne({ _id: 'head' })) ?? { _id: 'head', ...made, mac: headMac(made) };
+  }
+  runtime().log.error('audit.head_rebuilt', { had: head?.seq, last: last?.seq });
+  const rebuilt = { seq: last?.seq ?? 0, hash: last?.hash ?? chainStart(), rebuiltAt: now() };
+  const row = { ...rebuilt, mac: headMac(rebuilt) };
+  await chainHeads.change({ _id: 'head' }, { $set: row, $unset: { adopting: '' } }, { upsert: true });
+  return { _id: 'head', ...row };
+}
+
+/** The state in which a new link may be made: the head, with nothing half done behind it. */
+async function readyHead(): Promise<ChainHead> {
+  for (;;) {
+    const head = await headOf();
+    const begun = await chainLinks.findOne({ _id: linkId(head.seq + 1) });
+    if (!begun) return head;
+    // A process ended between the link and its head; or another one is just there. Both may do the rest.
+    await complete(head, begun, unpackRows(begun.rows).map((row) => row.id));
+  }
+}
+
+async function complete(head: ChainHead, link: AuditLink, pendingIds: string[]): Promise<void> {
+  if (link.kind === 'rows' && pendingIds.length > 0) await pendingAudits.remove({ _id: { $in: pendingIds } });
+  const adopting = link.kind === 'adopted' ? link.maxId : head.adopting;
+  const next = { seq: link.seq, hash: link.hash, rebuiltAt: head.rebuiltAt, adopting };
+  const { seq, hash } = link;
+  await chainHeads.change(
+    { _id: 'head', seq: head.seq },
+    { $set: { seq, hash, mac: headMac(next), ...(adopting === undefined ? {} : { adopting }) } },
+  );
+  anchorChain(link);
+}
+
+/** Appends one link after `head`; false when another process was quicker, then read again and decide again. */
+async function append(head: ChainHead, body: LinkBody, pendingIds: string[] = []): Promise<boolean> {
+  const seq = head.seq + 1;
+  const link = { _id: linkId(seq), seq, at: now(), ...body, prev: head.hash, keyId: auditKey().id };
+  const whole: AuditLink = { ...link, hash: linkHash(link) };
+  if ((await chainLinks.insertNew([whole])).size === 0) return false;
+  await complete(head, whole, pendingIds);
+  return true;
+}
+
+function bodyOf(kind: LinkBody['kind'], rows: string): LinkBody {
+  const ids = unpackRows(rows).map((row) => row.id);
+  const [minId, maxId] = ids.reduce(([min, max], id) => [id < min ? id : min, id > max ? id : max], [ids[0] ?? '', ids[0] ?? '']);
+  return { kind, rows, count: ids.length, minId, maxId };
+}
+
+/**
+ * Links what waits, at most some thousand rows; answers how many. Pending rows are read after the head: whoever sees
+ * the head of a link can no longer see what that link took, so nothing is linked twice.
+ */
+async function linkSome(): Promise<number> {
+  const head = await readyHead();
+  if (head.adopting !== undefined) return adoptSome(head, head.adopting);
+  const waiting = await pendingAudits.find({}, { sort: { _id: 1 }, limit: MAX_PENDING });
+  metrics.auditChainLag(waiting[0] ? Math.max(0, nowMs() - waiting[0].at.getTime()) / 1000 : 0);
+  const taken: PendingAudit[] = [];
+  let count = 0;
+  for (const pending of waiting) {
+    count += packedCount(pending.rows);
+    if (taken.length > 0 && count > MAX_ROWS) break;
+    taken.push(pending);
+  }
+  if (taken.length === 0) return 0;
+  const body = bodyOf('rows', joinPacked(taken.map((pending) => pending.rows)));
+  const ids = taken.map((pending) => pending._id);
+  return (await append(head, body, ids)) ? body.count : 1;
+}
+
+/** Takes up rows that were written before the chain began. Pending ones, read after them, are the chain's own already. */
+async function adoptSome(head: ChainHead, after: string): Promise<number> {
+  const rows = await auditRows.find({ _id: { $gt: after } }, { sort: { _id: 1 }, limit: ADOPT_ROWS });
+  const own = new Set<string>();
+  for await (const pending of pendingAudits.each({})) for (const { id } of unpackRows(pending.rows)) own.add(id);
+  const old = rows.filter((row) => !own.has(row._id));
+  if (old.length > 0) return (await append(head, bodyOf('adopted', packRows(old)))) ? old.length : 1;
+  const next = { seq: head.seq, hash: head.hash, rebuiltAt: head.rebuiltAt };
+  await chainHeads.change({ _id: 'head', seq: head.seq }, { $set: { mac: headMac(next) }, $unset: { adopting: '' } });
+  return 1;
+}
+
+/** Notes in the chain that rows up to link `upTo` are removed; done before they are. */
+export async function linkRetention(upTo: AuditLink): Promise<void> {
+  for (;;) {
+    const body = { ...bodyOf('retention', ''), upTo: upTo.seq, upToHash: upTo.hash };
+    if (await append(await readyHead(), body)) return;
+  }
+}
+
+export interface AuditChain {
+  start(): void;
+  stop(): Promise<void>;
+  poke(): void;
+  /** Links everything that waits; answers how many rows. For tests, checks and the command line. */
+  linkDue(): Promise<number>;
+}
+
+/**
+ * Makes the consumer that links audit rows after their commit: one process at a time, a few commands for all that
+ * gathered, never a command in the way of the change itself.
+ */
+export function makeAuditChain(): AuditChain {
+  const lease = makeLease('audit-chain');
+  let running = false;
+  let timer: NodeJS.Timeout | undefined;
+  let gathering: NodeJS.Timeout | undefined;
+  let current: Promise<void> | undefined;
+  let toldMs = 0;
+
+  const tellHead = (): void => {
+    const end = chainAnchor();
+    if (!end || nowMs() - toldMs < TELL_HEAD_MS) return;
+    toldMs = nowMs();
+    // Outside of the database: an older state put back can be told from this line.
+    runtime().log.info('audit.chain_head', { seq: end.seq, hash: end.hash });
+  };
+  const linkDue = async (): Promise<number> => {
+    let total = 0;
+    while (await lease.hold()) {
+      const n = await linkSome();
+      total += n;
+      if (n === 0) break;
+    }
+    tellHead();
+    return total;
+  };
+  const run = (): void => {
+    gathering = undefined;
+    if (!running || current) return;
+    current = linkDue()
+      .then(() => undefined)
+      .catch((error: unknown) => runtime().log.warn('audit.chain_failed', { error }))
+      .finally(() => {
+        current = undefined;
+      });
+  };
+  const poke = (): void => {
+    if (running) gathering ??= setTimeout(run, GATHER_MS);
+  };
+  return {
+    start() {
+      running = true;
+      timer = setInterval(poke, runtime().config.auditChainPollMs);
+      poke();
+    },
+    async stop() {
+      running = false;
+      clearInterval(timer);
+      clearTimeout(gathering);
+      await current;
+      await lease.release();
+    },
+    poke,
+    linkDue,
+  };
+}

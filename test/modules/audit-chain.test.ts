@@ -1,0 +1,186 @@
+import { strict as assert } from 'node:assert';
+import { auditChainHolds } from '../../src/modules/audit/chain.checks.ts';
+import { anchorChain, linkHash, makeAuditChain, type AuditLink } from '../../src/platform/audit-chain.ts';
+import { packRows, unpackRows, type AuditRow } from '../../src/platform/db/audit-seal.ts';
+import { newId } from '../../src/platform/ids.ts';
+import { startWorld, type Merchant, type World } from '../support/world.ts';
+
+type Plain = Record<string, unknown>;
+
+describe('B11 the chain over the audit log', () => {
+  let world: World;
+  let merchant: Merchant;
+  const audit = () => world.db.collection<AuditRow>('audit');
+  const links = () => world.db.collection<AuditLink>('audit_chain');
+  const check = () => auditChainHolds.run();
+  const link = () => world.service.auditChain.linkDue();
+
+  /** Some changes, linked one link each. */
+  async function change(times = 1): Promise<void> {
+    for (let i = 0; i < times; i += 1) {
+      const { body } = await world.api('GET', '/v1/company', { token: merchant.token });
+      const patched = await world.api('PATCH', '/v1/company', { token: merchant.token, ifMatch: body.version, body: { name: `Shop ${newId()}` } });
+      assert.equal(patched.status, 200);
+      await link();
+    }
+  }
+
+  /** Does harm, sees what the check says, and puts everything back. */
+  async function harmed(harm: () => Promise<void>): Promise<string[]> {
+    const kept = new Map<string, Plain[]>();
+    for (const name of ['audit', 'audit_chain', 'audit_heads', 'audit_pending']) kept.set(name, (await world.db.collection(name).find().toArray()) as Plain[]);
+    assert.deepEqual(await check(), []);
+    await harm();
+    const found = await check();
+    for (const [name, rows] of kept) {
+      await world.db.collection(name).deleteMany({});
+      if (rows.length > 0) await world.db.collection(name).insertMany(rows as never);
+    }
+    anchorChain(undefined);
+    assert.deepEqual(await check(), []);
+    return found;
+  }
+
+  before(async () => {
+    world = await startWorld();
+    merchant = await world.merchant();
+    await link();
+    await change(4);
+  });
+  after(async () => {
+    await world.checks().finally(() => world.close());
+  });
+
+  it('holds with rows linked and rows that still wait, and links each row once', async () => {
+    assert.deepEqual(await check(), []);
+    const linked = (await links().find().toArray()).flatMap((l) => unpackRows(l.rows).map((row) => row.id));
+    assert.equal(new Set(linked).size, linked.length);
+    assert.deepEqual([...linked].sort(), (await audit().find().toArray()).map((row) => row._id).sort());
+    assert.equal(await world.db.collection('audit_pending').countDocuments(), 0);
+  });
+
+  it('names the row of which a field was edited, whichever field', async () => {
+    const row = (await audit().findOne({ collection: 'companies', action: 'update' })) ?? assert.fail();
+    const edits: Plain[] = [{ actorId: newId() }, { at: new Date(0) }, { fields: ['status'] }, { rowId: newId() }, { requestId: 'other-id' }, { action: 'insert' }, { companyId: newId() }];
+    for (const $set of edits) {
+      const found = await harmed(async () => void (await audit().updateOne({ _id: row._id }, { $set })));
+      assert.equal(found.length, 1, JSON.stringify($set));
+      assert.match(found[0] ?? '', new RegExp(`${row._id} .*was changed`));
+    }
+  });
+
+  it('names a row that was deleted, and one that was put in', async () => {
+    const row = (await audit().findOne({ collection: 'companies', action: 'update' })) ?? assert.fail();
+    const gone = await harmed(async () => void (await audit().deleteOne({ _id: row._id })));
+    assert.match(gone.join(), new RegExp(`^Audit row ${row._id} .*is missing$`));
+    const forged = { ...row, _id: newId() };
+    const added = await harmed(async () => void (await audit().insertOne(forged)));
+    assert.match(added.join(), new RegExp(`^Audit row ${forged._id} was never linked`));
+    // With a waiting digest that only our key could make, the consumer links it and the check still names it.
+    const smuggled = await harmed(async () => {
+      await audit().insertOne(forged);
+      const packed = Buffer.from(packRows([forged]), 'base64').fill(7, 12).toString('base64');
+      await world.db.collection('audit_pending').insertOne({ _id: forged._id as never, at: new Date(), rows: packed });
+    });
+    assert.deepEqual(smuggled, [], 'waiting: nothing is proved yet');
+    const linked = await harmed(async () => {
+      await audit().insertOne(forged);
+      const packed = Buffer.from(packRows([forged]), 'base64').fill(7, 12).toString('base64');
+      await world.db.collection('audit_pending').insertOne({ _id: forged._id as never, at: new Date(), rows: packed });
+      await link();
+    });
+    assert.ok(linked.some((text) => text.includes(forged._id)), linked.join());
+  });
+
+  it('names two rows that changed places, and two links that did', async () => {
+    const [a, b] = await audit().find({ collection: 'companies', action: 'update' }).limit(2).toArray();
+    assert.ok(a && b);
+    const rows = await harmed(async () => {
+      await audit().replaceOne({ _id: a._id }, { ...b, _id: a._id } as never);
+      await audit().replaceOne({ _id: b._id }, { ...a, _id: b._id } as never);
+    });
+    assert.ok(rows.some((t) => t.includes(a._id)) && rows.some((t) => t.includes(b._id)), rows.join());
+    const [x, y] = await links().find().sort({ _id: 1 }).skip(1).limit(2).toArray();
+    assert.ok(x && y);
+    const swapped = await harmed(async () => {
+      await links().replaceOne({ _id: x._id }, { ...y, _id: x._id } as never);
+      await links().replaceOne({ _id: y._id }, { ...x, _id: y._id } as never);
+    });
+    assert.ok(swapped.length >= 2, swapped.join());
+  });
+
+  it('names a link that was removed with its rows, in the middle and at the end', async () => {
+    const earlier = (await world.db.collection('audit_heads').findOne({})) ?? assert.fail();
+    await change();
+    const all = await links().find().sort({ _id: 1 }).toArray();
+    const remove = async (one: AuditLink): Promise<void> => {
+      await audit().deleteMany({ _id: { $in: unpackRows(one.rows).map((row) => row.id) } });
+      await links().deleteOne({ _id: one._id });
+    };
+    const [middle, last] = [all[2], all.at(-1)];
+    assert.ok(middle && last);
+    assert.match((await harmed(() => remove(middle))).join(), new RegExp(`Link ${middle.seq} of the audit chain is missing`));
+    assert.match((await harmed(() => remove(last))).join(), new RegExp(`Link ${last.seq} of the audit chain is missing`));
+    // The head of an earlier moment put back with the tail cut off: this process has seen a later one.
+    const replay = await harmed(async () => {
+      await remove(last);
+      await world.db.collection('audit_heads').replaceOne({}, earlier);
+    });
+    assert.ok(replay.some((t) => t.includes(`link ${last.seq} was there before`)), replay.join());
+    const rebuilt = await harmed(async () => {
+      await remove(last);
+      await world.db.collection('audit_heads').deleteMany({});
+      await change();
+    });
+    assert.ok(rebuilt.some((t) => t.includes('made anew')), rebuilt.join());
+  });
+
+  it('cannot be recomputed without the key', async () => {
+    const [one] = await links().find().sort({ _id: -1 }).limit(1).toArray();
+    assert.ok(one);
+    const found = await harmed(async () => {
+      const row = (await audit().findOne({ _id: unpackRows(one.rows)[0]?.id ?? '' })) ?? assert.fail();
+      await audit().updateOne({ _id: row._id }, { $set: { actorId: newId() } });
+      await links().updateOne({ _id: one._id }, { $set: { hash: Buffer.alloc(32).toString('base64url') } });
+    });
+    assert.ok(found.some((t) => t.includes(`Link ${one.seq} of the audit chain was changed`)), found.join());
+    assert.equal(linkHash(one), one.hash);
+  });
+
+  it('links rows that commit late with older ids, and finishes what a killed process began, once each', async () => {
+    await change();
+    const head = (await world.db.collection('audit_heads').findOne({})) ?? assert.fail();
+    const late: AuditRow = { _id: `00000001${newId().slice(8)}`, at: new Date(), collection: 'companies', rowId: merchant.companyId, action: 'update', fields: ['name'], actorKind: 'user', actorId: merchant.userId, companyId: merchant.companyId, requestId: 'late' };
+    await audit().insertOne(late);
+    await world.db.collection('audit_pending').insertOne({ _id: late._id as never, at: late.at, rows: packRows([late]) });
+    const pending = await world.db.collection('audit_pending').find().toArray();
+    await link();
+    assert.deepEqual(await check(), []);
+    // As after a kill between the link and what follows it: the digests are still there and the head is the old one.
+    await world.db.collection('audit_pending').insertMany(pending);
+    await world.db.collection('audit_heads').replaceOne({}, head);
+    await link();
+    assert.deepEqual(await check(), []);
+    const linked = (await links().find().toArray()).flatMap((l) => unpackRows(l.rows).map((row) => row.id));
+    assert.equal(linked.filter((id) => id === late._id).length, 1);
+    assert.equal(await world.db.collection('audit_pending').countDocuments(), 0);
+  });
+
+  it('is linked by one of several consumers at a time, each row once, while changes go on', async () => {
+    const others = [makeAuditChain(), makeAuditChain()];
+    const patches = Array.from({ length: 20 }, (_, i) =>
+      world.api('POST', '/v1/locations', {
+        token: merchant.token,
+        body: { name: `L${i}`, contactName: 'Asha Rao', phone: '9800012345', line1: '1 MG Road', city: 'New Delhi', state: 'Delhi', pincode: '110001' },
+      }),
+    );
+    await Promise.all([...patches, link(), ...others.map((one) => one.linkDue())]);
+    await world.service.auditChain.stop();
+    for (const one of others) await one.linkDue();
+    for (const one of others) await one.stop();
+    assert.deepEqual(await check(), []);
+    assert.equal(await world.db.collection('audit_pending').countDocuments(), 0);
+    const linked = (await links().find().toArray()).flatMap((l) => unpackRows(l.rows).map((row) => row.id));
+    assert.equal(new Set(linked).size, linked.length);
+  });
+});
