@@ -150,6 +150,14 @@ const SETTINGS = {
   quoteTtlSeconds: whole(86_400),
   cartTtlSeconds: whole(604_800),
   awbBlockSize: whole(200, 100_000),
+  kycProvider: { ...oneOf(['sandbox', 'none'], 'sandbox'), inProduction: { default: 'none', refused: ['sandbox'] } } as Setting<'sandbox' | 'none'>,
+  kycProviderTimeoutMs: whole(10_000),
+  kycExpiryDays: whole(730, 36_500, 0),
+  kycDocumentMaxBytes: whole(5_242_880, 52_428_800),
+  kycKeepAadhaarFor: text(''),
+  fileStorage: oneOf(['gridfs'], 'gridfs'),
+  clamavUrl: optional(Joi.string().uri({ scheme: ['tcp'] })),
+  clamavTimeoutMs: whole(10_000),
   importMaxBytes: whole(52_428_800, 1_073_741_824),
   importAllOrNothingMaxOrders: whole(10_000, 100_000),
 };
@@ -290,6 +298,7 @@ function sameHex(a: string, b: string): boolean {
 const WHY_REFUSED: Partial<Record<SettingName, string>> = {
   seedDemo: 'SEED_DEMO=on is for development; production refuses it',
   rateLimits: 'RATE_LIMITS=off is for benchmarks; production refuses it',
+  kycProvider: 'KYC_PROVIDER=sandbox asks nobody; production refuses it',
   webhookAllowPrivate: 'WEBHOOK_ALLOW_PRIVATE=on is for trying webhooks on one machine; production refuses it',
 };
 

@@ -16,6 +16,8 @@ export interface Company {
   /** GST state code of the registered address, two digits; decides intra- or inter-state tax without a GSTIN. */
   stateCode?: string;
   gstin?: string;
+  /** The state of the verified GSTIN; decides the tax before everything else. */
+  gstinState?: string;
   /** Set when an owner has proved an e-mail address; without it nothing can be booked and no money received. */
   emailVerifiedAt?: Date;
 }
@@ -33,6 +35,7 @@ export const companies = defineCollection<Company>({
     kycStatus: { type: String, required: true, enum: ['not_started', 'in_progress', 'submitted', 'verified', 'rejected', 'needs_action'] },
     stateCode: { type: String, match: /^\d{2}$/ },
     gstin: { type: String },
+    gstinState: { type: String, match: /^\d{2}$/ },
     emailVerifiedAt: { type: Date },
   },
   indexes: [{ keys: { status: 1, _id: 1 } }, { keys: { kycStatus: 1, _id: 1 } }],

@@ -10,6 +10,7 @@ export { findUserByEmail } from './access.queries.ts';
 export { makeAuthenticator, startSessionFeed } from './access.ts';
 export { createOperator, registerCompany, type Registration } from './account.service.ts';
 export { mailReceivers } from './contact.queries.ts';
+export { noteKycOfOwners, ownersOf } from './owner.service.ts';
 export { endCompanySessions, unlockUser } from './staff.service.ts';
 export type { User } from './user.model.ts';
 

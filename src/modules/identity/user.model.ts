@@ -16,6 +16,8 @@ export interface User {
   passwordHash: string;
   passwordSetAt: Date;
   emailVerifiedAt?: Date;
+  /** What the KYC of the own company says; on owners only. */
+  kycStatus?: string;
   /** When staff last lifted a lock-out of this user. */
   unlockedAt?: Date;
   /** Grows when role, locations or status change; access tokens carry the epoch they were issued under. */
@@ -37,6 +39,7 @@ export const users = defineCollection<User>({
     passwordHash: { type: String, required: true },
     passwordSetAt: { type: Date, required: true },
     emailVerifiedAt: { type: Date },
+    kycStatus: { type: String },
     unlockedAt: { type: Date },
     epoch: { type: Number, required: true },
     minEpoch: { type: Number, required: true },

@@ -1,28 +1,12 @@
-import { access, readFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { referenceDataDir } from '../../platform/reference-data.ts';
 import type { PincodeRow, PincodeTable } from './pincode.rules.ts';
 import { buildPincodeTable } from './pincode.rules.ts';
 import type { RateCardTerms } from './price.rules.ts';
 import type { ZoneData } from './zone.rules.ts';
 
 const HEADER = 'pincode,state,districts';
-
-/** The folder of the shipped reference data, found upwards from here so that sources and the build both find it. */
-export async function referenceDataDir(): Promise<string> {
-  let folder = dirname(fileURLToPath(import.meta.url));
-  for (;;) {
-    const candidate = join(folder, 'data');
-    const found = await access(join(candidate, 'pincodes.csv')).then(
-      () => true,
-      () => false,
-    );
-    if (found) return candidate;
-    const parent = dirname(folder);
-    if (parent === folder) throw new Error('The reference data (data/pincodes.csv) is missing from this installation');
-    folder = parent;
-  }
-}
 
 /** The rows of the pincode file (no quoting in it); throws with the line number when a line has another form. */
 export function parsePincodeFile(text: string): PincodeRow[] {

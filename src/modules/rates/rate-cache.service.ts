@@ -90,8 +90,8 @@ async function loadCards(companyId: string): Promise<{ value: OwnersCards; versi
 }
 
 async function loadTaxState(companyId: string): Promise<{ value: string | undefined; versions: Map<string, number> }> {
-  const { _id, version, gstin, stateCode } = await ownCompany(systemCtx('rate cache', companyId));
-  return { value: gstin?.slice(0, 2) ?? stateCode, versions: new Map([[_id, version]]) };
+  const { _id, version, gstin, gstinState, stateCode } = await ownCompany(systemCtx('rate cache', companyId));
+  return { value: gstinState ?? gstin?.slice(0, 2) ?? stateCode, versions: new Map([[_id, version]]) };
 }
 
 function byPincode(rows: readonly Serviceability[]): Map<string, ServiceabilityRowOf[]> {

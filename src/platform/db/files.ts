@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import mongoose from 'mongoose';
 import { nowMs } from '../clock.ts';
@@ -18,6 +18,8 @@ export interface StoredFile {
 }
 
 export interface StoreOptions {
+  /** The file's id, when its bytes are bound to it. */
+  id?: string;
   /** Whose file it is, so that sweeping one kind never touches another. */
   purpose: string;
   /** 413 `file_too_large` beyond it, while the bytes still come. */
@@ -53,9 +55,8 @@ export async function prepareFiles(): Promise<void> {
   await prepareIndexes(name, [{ keys: { 'metadata.purpose': 1, uploadDate: 1 } }], exists);
 }
 
-/** Stores a stream as it comes, never whole in memory; what a refused or broken one left behind is removed. */
-export async function storeFile(source: Readable, { purpose, maxBytes, inspect }: StoreOptions): Promise<StoredFile> {
-  const id = newId();
+/** Stores a stream as it comes, never whole in memory, or bytes that are there already; what a refused or broken one left behind is removed. */
+export async function storeFile(source: Readable | Buffer, { id = newId(), purpose, maxBytes, inspect }: StoreOptions): Promise<StoredFile> {
   const hash = createHash('sha256');
   const upload = bucket().openUploadStreamWithId(id as never, id, { metadata: { purpose } });
   let sizeBytes = 0;
@@ -80,7 +81,7 @@ export async function storeFile(source: Readable, { purpose, maxBytes, inspect }
     yield head;
   };
   try {
-    await pipeline(source, measure, upload);
+    await pipeline(Buffer.isBuffer(source) ? Readable.from([source]) : source, measure, upload);
   } catch (error) {
     await upload.abort().catch(() => undefined);
     throw error;
