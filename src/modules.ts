@@ -3,6 +3,7 @@ import { auditModule } from './modules/audit/index.ts';
 import { catalogModule } from './modules/catalog/index.ts';
 import { companiesModule } from './modules/companies/index.ts';
 import { identityModule } from './modules/identity/index.ts';
+import { kycModule } from './modules/kyc/index.ts';
 import { notificationsModule } from './modules/notifications/index.ts';
 import { couponsModule } from './modules/coupons/index.ts';
 import { couriersModule } from './modules/couriers/index.ts';
@@ -25,6 +26,7 @@ import type { Schedule } from './platform/scheduler.ts';
 export const modules: readonly Module[] = [
   identityModule,
   companiesModule,
+  kycModule,
   catalogModule,
   inventoryModule,
   couponsModule,

@@ -13,6 +13,7 @@ import { newId, sha256 } from '../../platform/ids.ts';
 import { readMultipart } from '../../platform/multipart.ts';
 import { runtime } from '../../platform/runtime.ts';
 import { scanForViruses } from '../../platform/virus-scan.ts';
+import { noteSecurityEvent, reportSecurityEvent } from '../audit/index.ts';
 import { FILE_TYPES, judgeFile } from './kyc.file.rules.ts';
 import { fileKindOf } from './kyc.input.rules.ts';
 import { kycReveals, MAX_FILES, type FileKind, type Kyc, type KycFile } from './kyc.model.ts';
@@ -86,6 +87,7 @@ async function readBounded(stream: Readable, maxBytes: number): Promise<Buffer> 
 async function keepFile(ctx: OutsideTx, { bytes, kind, contentType }: { bytes: Buffer; kind: FileKind; contentType: string }): Promise<AddedFile> {
   if (((await findKyc(ctx))?.files.length ?? 0) >= MAX_FILES) throw tooManyFiles();
   if ((await scanForViruses(bytes)) === 'infected') {
+    await reportSecurityEvent(ctx, { type: 'security.upload_refused', userId: ctx.actor.id, details: { kind, why: 'infected' } });
     throw invalid('file_infected', 'The virus scanner refuses this file', { fields: [{ path: 'file', message: 'must be free of viruses' }] });
   }
   const fileId = newId();
@@ -132,9 +134,10 @@ export async function readFile(ctx: Ctx, id: string): Promise<OpenedFile> {
 /** One file of any company for a reviewer, noted as a reveal before its bytes are read. */
 export async function readFileForStaff(ctx: OutsideTx, kyc: Row<Kyc>, id: string): Promise<OpenedFile> {
   const file = fileOf(kyc, id);
-  await withTransaction(inCompany(ctx, kyc.companyId), async (ctx) =>
-    kycReveals.insert(ctx, { what: 'file', fileId: id, reason: 'review of the KYC', byKind: ctx.actor.kind, byId: ctx.actor.id }),
-  );
+  await withTransaction(inCompany(ctx, kyc.companyId), async (ctx) => {
+    await kycReveals.insert(ctx, { what: 'file', fileId: id, reason: 'review of the KYC', byKind: ctx.actor.kind, byId: ctx.actor.id });
+    await noteSecurityEvent(ctx, { type: 'security.staff_access', details: { what: 'kyc_file', fileId: id } });
+  });
   return openStored(kyc.companyId, file);
 }
 

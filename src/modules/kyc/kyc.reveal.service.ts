@@ -3,6 +3,7 @@ import type { Row } from '../../platform/db/collection.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { conflict, notFound } from '../../platform/errors.ts';
 import { present } from '../../platform/present.ts';
+import { noteSecurityEvent } from '../audit/index.ts';
 import { normalizeReason } from './kyc.input.rules.ts';
 import { kycReveals, vault, type Kyc, type KycDocument } from './kyc.model.ts';
 import { findKyc } from './kyc.steps.ts';
@@ -23,11 +24,12 @@ const REASON = { min: 10, max: 200 };
  * Shows one document of the own KYC in clear and notes who saw it and why, in the same transaction: no value without its
  * row. 404 `kyc_document_not_found` when it was not given, 409 `not_kept` for an Aadhaar number that is not kept.
  */
-export async function revealDocument(ctx: OutsideTx, field: KycDocument, given: string): Promise<Revealed> {
+export async function revealDocument(ctx: OutsideTx, { field, reason: given }: { field: KycDocument; reason: string }, address: string): Promise<Revealed> {
   const reason = normalizeReason(given, REASON);
   return withTransaction(ctx, async (ctx) => {
     const revealed = await clearOf(ctx, await findKyc(ctx), field);
     await kycReveals.insert(ctx, { what: field, reason, byKind: ctx.actor.kind, byId: ctx.actor.id });
+    await noteSecurityEvent(ctx, { type: 'security.reveal', userId: ctx.actor.id, address, details: { field } });
     return revealed;
   });
 }

@@ -164,7 +164,7 @@ export const kycRoutes = [
       holderName: Joi.string(),
     }),
     errors: ['not_kept'],
-    handle: (ctx, { body }) => revealDocument(ctx, body.field, body.reason),
+    handle: (ctx, { body, connection }) => revealDocument(ctx, body, connection.address),
     view: (revealed) => revealed,
   }),
 ];
