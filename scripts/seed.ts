@@ -5,6 +5,7 @@ import { addProduct, type ProductInput } from '../src/modules/catalog/index.ts';
 import { activeLocations, addLocation, type Location } from '../src/modules/companies/index.ts';
 import { addConnection, connectionsOf, SANDBOX_COURIER } from '../src/modules/couriers/index.ts';
 import { createOperator, findUserByEmail, registerCompany, type Registration } from '../src/modules/identity/index.ts';
+import { ownKyc, saveBankAccount, savePan, type BankInput, type PanInput } from '../src/modules/kyc/index.ts';
 import { readStock, receiveStock } from '../src/modules/inventory/index.ts';
 import { creditWallet } from '../src/modules/wallet/index.ts';
 import { nowMs } from '../src/platform/clock.ts';
@@ -22,6 +23,7 @@ interface DemoData {
   location: Location;
   stockPerSku: number;
   products: ProductInput[];
+  kyc: { pan: PanInput; bankAccount: BankInput };
 }
 
 const CREDIT_KEY = 'demo';
@@ -44,6 +46,7 @@ export async function seedDemo(config: Config, tell: (line: string) => void): Pr
   await patiently(async () => {
     const ctx = systemCtx('seed', await ensureCompany(data, password));
     await ensureShop(ctx, data);
+    await ensureKyc(ctx, data);
     await once(() =>
       withTransaction(ctx, (ctx) => creditWallet(ctx, { amountPaise: config.demoWalletCreditPaise, cause: 'credit for trying Dakiya', key: CREDIT_KEY })),
     );
@@ -97,6 +100,13 @@ async function ensureShop(ctx: OutsideTx, data: DemoData): Promise<void> {
   if (missing.length === 0) return;
   for (const product of missing) await once(() => addProduct(ctx, product));
   await receiveStock(ctx, { reference: 'OPENING', lines: missing.map(({ sku }) => ({ sku, locationId: location._id, quantity: data.stockPerSku })) });
+}
+
+/** In progress: what comes next, submitting it, is for whoever tries the demo. */
+async function ensureKyc(ctx: OutsideTx, { kyc }: DemoData): Promise<void> {
+  const row = await ownKyc(ctx);
+  if (!row?.pan) await savePan(ctx, kyc.pan);
+  if (!row?.bankAccount) await saveBankAccount(ctx, kyc.bankAccount);
 }
 
 /** DEMO_PASSWORD, or one generated at the first start and kept under DATA_DIR. */

@@ -1,12 +1,15 @@
 import { strict as assert } from 'node:assert';
 import { createServer, type Server } from 'node:net';
 import mongoose from 'mongoose';
+import { requireMayReceiveMoney } from '../../src/modules/companies/index.ts';
 import { createOperator } from '../../src/modules/identity/index.ts';
 import { kycSchedules } from '../../src/modules/kyc/kyc.jobs.ts';
 import { PLATFORM_COMPANY_ID, systemCtx } from '../../src/platform/context.ts';
 import { useRuntime, runtime } from '../../src/platform/runtime.ts';
 import { aadhaarOf, gstinOf, jpeg, panOf, pdf, png } from '../support/kyc.ts';
 import { PASSWORD, race, startWorld, type Answer, type Merchant, type World } from '../support/world.ts';
+
+type Raw = { _id: string } & Record<string, unknown>;
 
 const DAY_MS = 86_400_000;
 const PAN = { number: panOf('1234'), name: 'Kanarese Canaryson', holderType: 'individual', dateOfBirth: '1990-01-31' };
@@ -46,7 +49,7 @@ describe('KYC', () => {
     return body.error;
   };
   const companyStatus = async (who: Merchant): Promise<string[]> => {
-    const user = await world.db.collection<{ _id: string }>('users').findOne({ _id: who.userId });
+    const user = await world.db.collection<Raw>('users').findOne({ _id: who.userId });
     return [(await world.api('GET', '/v1/company', { token: who.token })).body.kycStatus, String(user?.['kycStatus'])];
   };
   /** A further company with PAN and bank account saved, and submitted when wished. */
@@ -284,7 +287,7 @@ describe('KYC', () => {
       await good(put('gstin', { number: gstinOf(PAN.number, '29') }, who));
       await good(submit(who));
       await good(decide(who, 'gstin', 'verified'));
-      const row = await world.db.collection<{ _id: string }>('companies').findOne({ _id: who.companyId });
+      const row = await world.db.collection<Raw>('companies').findOne({ _id: who.companyId });
       assert.equal(row?.['gstinState'], '29');
     });
 
@@ -323,12 +326,14 @@ describe('KYC', () => {
 
     it('lists the queue by status with the same number of commands, whatever its length', async () => {
       const list = (query: string) => world.api('GET', `/v1/admin/kyc${query}`, { token: operator });
-      await list('?status=submitted&limit=1');
+      await list('');
       world.commands();
-      assert.equal((await list('?status=submitted&limit=1')).body.data.length, 1);
+      assert.equal((await list('?limit=1')).body.data.length, 1);
       const one = world.commands();
+      assert.ok((await list('')).body.data.length > 10);
+      assert.equal(world.commands(), one);
       const { data } = (await list('?status=submitted')).body;
-      assert.deepEqual([world.commands(), data.length > 2], [one, true]);
+      assert.ok(data.length >= 1);
       assert.ok(data.every((k: { status: string; companyName: string }) => k.status === 'submitted' && k.companyName.startsWith('Shop')));
       const seen: string[] = [];
       for (let cursor = ''; ; ) {
@@ -350,7 +355,7 @@ describe('KYC', () => {
       // Sessions have ended by now as well: the raw rows are looked at.
       await runSchedule('kyc.expire');
       const row = await world.db.collection('kycs').findOne({ companyId: who.companyId });
-      const company = await world.db.collection<{ _id: string }>('companies').findOne({ _id: who.companyId });
+      const company = await world.db.collection<Raw>('companies').findOne({ _id: who.companyId });
       assert.deepEqual([row?.['status'], company?.['kycStatus'], row?.['expiresAt']], ['needs_action', 'needs_action', undefined]);
       const mails = (await world.api('GET', `/dev/mailbox?to=${encodeURIComponent(who.email)}`)).body.data;
       assert.ok(mails.some((mail: { text: string }) => /verification has ended/.test(mail.text)));
@@ -358,32 +363,28 @@ describe('KYC', () => {
     });
 
     it('A6 both or neither, whatever the database does between the writes', async () => {
+      const who = await another();
+      await good(decide(who, 'pan', 'verified'));
       const admin = mongoose.connection.db?.admin() ?? assert.fail();
-      const fail = (mode: 'off' | { skip: number } | { times: number }, data: object = {}) => admin.command({ configureFailPoint: 'failCommand', mode, ...(mode === 'off' ? {} : { data }) });
-      for (const command of ['findAndModify', 'update', 'insert', 'commitTransaction']) {
-        for (const error of [{ errorCode: 8 }, { closeConnection: true }]) {
-          const who = await another();
-          await good(decide(who, 'pan', 'verified'));
-          // The first write of the decision is the KYC, the second the company, the third its owners.
-          for (const skip of [0, 1, 2]) {
-            await fail({ skip }, { failCommands: [command], ...error });
-            const answer = await decide(who, 'bankAccount', 'verified');
-            await fail('off');
-            const row = await world.db.collection('kycs').findOne({ companyId: who.companyId });
-            const company = await world.db.collection<{ _id: string }>('companies').findOne({ _id: who.companyId });
-            const user = await world.db.collection<{ _id: string }>('users').findOne({ _id: who.userId });
-            const states = [row?.['status'], company?.['kycStatus'], user?.['kycStatus']];
-            assert.equal(new Set(states).size, 1, `${command} ${JSON.stringify(error)} after ${skip}: ${answer.status} ${states.join()}`);
-            if (answer.status === 200) break;
-          }
-        }
+      const failFrom = (nth: number, command: string) => admin.command({ configureFailPoint: 'failCommand', mode: { skip: nth - 1 }, data: { failCommands: [command], errorCode: 8 } });
+      const states = async (): Promise<unknown[]> => {
+        const row = await world.db.collection('kycs').findOne({ companyId: who.companyId });
+        return [row?.['status'], row?.['documents'].bankAccount.status, ...(await companyStatus(who))];
+      };
+      // The KYC, its company and its owners are written in this order; then come mail, history, audit, outbox, and the commit.
+      const between: [number, string][] = [[1, 'findAndModify'], [2, 'findAndModify'], [1, 'update'], [1, 'insert'], [2, 'insert'], [3, 'insert'], [1, 'commitTransaction']];
+      for (const [nth, command] of between) {
+        await failFrom(nth, command);
+        const { status } = await decide(who, 'bankAccount', 'verified').finally(() => admin.command({ configureFailPoint: 'failCommand', mode: 'off' }));
+        assert.deepEqual([status, ...(await states())], [500, 'submitted', 'submitted', 'submitted', 'submitted'], `${command} ${nth}`);
       }
+      await good(decide(who, 'bankAccount', 'verified'));
+      assert.deepEqual(await states(), ['verified', 'verified', 'verified', 'verified']);
     });
   });
 
   describe('gates', () => {
     it('money is received only after verification, with a real provider', async () => {
-      const { requireMayReceiveMoney } = await import('../../src/modules/companies/index.ts');
       const who = await another();
       const ctx = systemCtx('test', who.companyId);
       await assert.rejects(requireMayReceiveMoney(ctx), { code: 'kyc_required' });
@@ -554,8 +555,10 @@ describe('KYC', () => {
 
     it('C4 files that no KYC refers to are swept', async () => {
       const before = await storedFiles();
-      await world.db.collection('uploads.files').insertOne({ _id: '000000010000000000000001' as never, length: 0, chunkSize: 1, uploadDate: new Date(1_000), metadata: { purpose: 'kyc' } });
-      await world.advance(2 * DAY_MS);
+      const orphan = (i: number) => ({ _id: i.toString(16).padStart(24, '0') as never, length: 0, chunkSize: 1, uploadDate: new Date(1_000), metadata: { purpose: 'kyc' } });
+      await world.db.collection('uploads.files').insertMany(Array.from({ length: 1_200 }, (_, i) => orphan(i + 1)));
+      world.advance(2 * DAY_MS);
+      await runSchedule('kyc.sweep_files');
       await runSchedule('kyc.sweep_files');
       world.advance(-2 * DAY_MS);
       assert.equal(await storedFiles(), before);

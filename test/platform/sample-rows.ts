@@ -20,6 +20,11 @@ function anAddress(n: number): unknown {
 const OVERRIDES: Record<string, Record<string, (n: number) => unknown>> = {
   orders: { customer: aCustomer, shippingAddress: anAddress, billingAddress: anAddress },
   shipments: { consignee: aCustomer, destination: anAddress },
+  kycs: {
+    pan: (n) => seal({ number: `ABCPE${String(1000 + (n % 9000))}F`, name: `Asha Rao ${n}` }),
+    bankAccount: (n) => seal({ accountNumber: `77${String(10_000_000 + n)}`, ifsc: 'HDFC0000001', holderName: 'Asha Rao' }),
+    addressLines: (n) => seal([`${n} MG Road`]),
+  },
   test_readers: { guardian: (n) => seal({ name: 'Asha Rao', phone: `+9198${String(10_000_000 + n).slice(-8)}` }) },
 };
 

@@ -1,5 +1,6 @@
 import { strict as assert } from 'node:assert';
 import { randomToken } from '../../src/platform/ids.ts';
+import { aadhaarOf, gstinOf, panOf, pdf } from './kyc.ts';
 import { orderBody, PRODUCT } from './shop.ts';
 import { PASSWORD, type Answer, type CallOptions, type World } from './world.ts';
 
@@ -10,7 +11,7 @@ export interface Tour {
   token: string;
   companyId: string;
   email: string;
-  ids: Record<'member' | 'location' | 'product' | 'coupon' | 'order' | 'import' | 'payment' | 'shipment' | 'manifest' | 'ndr' | 'key' | 'connection' | 'card' | 'zone', string>;
+  ids: Record<'member' | 'location' | 'product' | 'coupon' | 'order' | 'import' | 'payment' | 'shipment' | 'manifest' | 'ndr' | 'key' | 'connection' | 'card' | 'zone' | 'kycFile', string>;
   awb: string;
 }
 
@@ -96,6 +97,8 @@ export async function takeTour(api: Api, settle: () => Promise<void>): Promise<T
   const zone = await post('/v1/zones', { name: 'South', zone: 'A', postalCodes: ['560001'], carriers: ['swift'] });
   const connection = await call('POST', '/v1/connections', { body: { courier: 'sandbox', mode: 'sandbox', credentials: { seed: 'ok' } } });
 
+  const kycFile = await proveCompany(call);
+
   const shipment = await post('/v1/shipments', { orderId: order.id });
   await settle();
   const bulk = await post('/v1/shipments/bulk', { orderIds: [second.id, third.id] });
@@ -120,9 +123,27 @@ export async function takeTour(api: Api, settle: () => Promise<void>): Promise<T
   const ids = {
     ...{ member: member.id, location: location.id, product: product.id, coupon: coupon.id, order: order.id, import: imported.id },
     ...{ payment: payment.id, shipment: shipment.id, manifest: manifest.id, ndr: ndr.id, key: key.id, connection: connection.id },
-    ...{ card: card.id, zone: zone.id },
+    ...{ card: card.id, zone: zone.id, kycFile },
   };
   return { token, companyId: registered.company.id, email, ids, awb };
+}
+
+/** Everything that a company proves of itself, up to the review; answers the id of an uploaded file. */
+async function proveCompany(call: (method: string, path: string, options?: CallOptions) => Promise<Answer['body']>): Promise<string> {
+  const pan = panOf('1234');
+  await call('PUT', '/v1/kyc/pan', { body: { number: pan, name: 'Asha Rao', holderType: 'individual' } });
+  await call('PUT', '/v1/kyc/gstin', { body: { number: gstinOf(pan) } });
+  await call('PUT', '/v1/kyc/aadhaar', { body: { number: aadhaarOf('23456789012'), consent: true } });
+  await call('PUT', '/v1/kyc/bank-account', { body: { accountNumber: '771234567812', ifsc: 'HDFC0000001', holderName: 'Asha Rao' } });
+  const { line1, city, state, pincode } = LOCATION;
+  await call('PUT', '/v1/kyc/addresses', { body: { addresses: [{ kind: 'registered', line1, city, state, pincode }] } });
+  const form = new FormData();
+  form.set('document', 'pan');
+  form.set('file', new Blob([new Uint8Array(pdf())]), 'pan.pdf');
+  const file = await call('POST', '/v1/kyc/documents', { raw: form });
+  await call('POST', '/v1/kyc/submit', { body: {} });
+  await call('POST', '/v1/kyc/reveal', { body: { field: 'pan', reason: 'A tour of everything' } });
+  return file.id;
 }
 
 /** Every list with each of its filters, and the lists alone first. */
@@ -160,6 +181,6 @@ export function singlePaths({ ids, awb }: Tour): string[] {
     ...[`/v1/locations/${ids.location}`, `/v1/company/members/${ids.member}`, `/v1/api-keys/${ids.key}`, `/v1/connections/${ids.connection}`],
     ...[`/v1/imports/${ids.import}`, `/v1/imports/${ids.import}/errors.csv`, `/v1/payments/${ids.payment}`, `/v1/rate-cards/${ids.card}`],
     ...[`/v1/shipments/${ids.shipment}`, `/v1/shipments/${ids.shipment}/track`, `/v1/shipments/${awb}/track`, `/v1/track/${awb}`, `/track/${awb}`],
-    ...[`/v1/manifests/${ids.manifest}.pdf`, '/health/ready', '/health'],
+    ...[`/v1/manifests/${ids.manifest}.pdf`, '/v1/kyc', '/v1/kyc/documents', `/v1/kyc/documents/${ids.kycFile}`, '/health/ready', '/health'],
   ];
 }

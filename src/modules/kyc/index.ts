@@ -4,6 +4,7 @@ import { kycChecks } from './kyc.checks.ts';
 import { kycJobs, kycSchedules } from './kyc.jobs.ts';
 import { kycRoutes } from './kyc.routes.ts';
 
+export type { BankInput, PanInput } from './kyc.input.rules.ts';
 export type { Kyc, KycDocument, VaultEntry } from './kyc.model.ts';
 export { ownKyc, saveBankAccount, saveGstin, savePan } from './kyc.service.ts';
 

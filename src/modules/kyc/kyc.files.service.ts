@@ -5,7 +5,7 @@ import { inCompany, type Ctx, type OutsideTx } from '../../platform/context.ts';
 import { AlreadyAnswered } from '../../platform/db/answers.ts';
 import type { Row } from '../../platform/db/collection.ts';
 import { fileTooLarge, openFile, removeFile, storeFile } from '../../platform/db/files.ts';
-import { openBytes, sealBytes } from '../../platform/db/sealed.ts';
+import { openBytes, sealBytes } from '../../platform/db/sealed-bytes.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { AppError, conflict, invalid, invalidFields, notFound, unavailable } from '../../platform/errors.ts';
 import { replayOnceHashed } from '../../platform/idempotency.ts';

@@ -36,7 +36,7 @@ const expiry: Schedule = {
 /** Uploads that no KYC refers to: of a process that died in between, or of an unclear commit. */
 const sweepUploads: Schedule = {
   name: 'kyc.sweep_files',
-  everySeconds: 3_600,
+  everySeconds: 86_400,
   async run() {
     const ctx = acrossCompanies(systemCtx('kyc-sweep', PLATFORM_COMPANY_ID), 'files without a KYC are removed');
     await sweepFiles(KYC_FILES, DAY_MS, async (ids) => {

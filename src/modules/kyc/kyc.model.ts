@@ -80,7 +80,7 @@ export interface KycFile {
 /** What one company has proved of itself: one row a company. */
 export interface Kyc {
   status: KycStatus;
-  statusSince: Date;
+  statusChangedAt: Date;
   submittedAt?: Date;
   /** The earliest end of a verification. */
   expiresAt?: Date;
@@ -102,7 +102,7 @@ export const kycs = defineCollection<Kyc>({
   rowName: 'kyc',
   fields: {
     status: { type: String, required: true, enum: ['not_started', 'in_progress', 'submitted', 'verified', 'rejected', 'needs_action'] },
-    statusSince: { type: Date, required: true },
+    statusChangedAt: { type: Date, required: true },
     submittedAt: { type: Date },
     expiresAt: { type: Date },
     holderType: { type: String, enum: HOLDER_TYPES },
@@ -124,8 +124,9 @@ export const kycs = defineCollection<Kyc>({
   listed: false,
   indexes: [
     { keys: { companyId: 1 }, unique: true },
-    { keys: { status: 1, statusSince: 1, _id: 1 } },
-    { keys: { statusSince: 1, _id: 1 } },
+    { keys: { status: 1, statusChangedAt: 1, _id: 1 } },
+    { keys: { statusChangedAt: 1, _id: 1 } },
+    { keys: { 'files.fileId': 1 } },
     { keys: { expiresAt: 1 }, partial: { expiresAt: { $exists: true } } },
   ],
 });

@@ -28,7 +28,7 @@ const REASON_MAX = 500;
 export async function listKycs(ctx: Ctx, { status, ...page }: PageRequest & { status?: KycStatus }): Promise<Page<QueuedKyc>> {
   const across = acrossCompanies(ctx, 'KYC review');
   const filter: Filter<Kyc> = status === undefined ? {} : { status };
-  const { data, nextCursor } = await kycs.list(across, filter, page, { field: 'statusSince', direction: 1 });
+  const { data, nextCursor } = await kycs.list(across, filter, page, { field: 'statusChangedAt', direction: 1 });
   const companies = new Map((await companiesById(across, data.map((kyc) => kyc.companyId))).map((company) => [company._id, company]));
   return { data: data.map((kyc) => ({ kyc, company: companies.get(kyc.companyId) })), nextCursor };
 }

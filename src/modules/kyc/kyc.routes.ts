@@ -1,5 +1,5 @@
 import Joi from 'joi';
-import { field, idParams, route, shape } from '../../platform/route.ts';
+import { field, idParams, pageOf, route, shape } from '../../platform/route.ts';
 import { addFile, deleteFile, listFiles, readFile, savedName } from './kyc.files.service.ts';
 import type { AddressInput, BankInput, PanInput } from './kyc.input.rules.ts';
 import { HOLDER_TYPES, KYC_DOCUMENTS, type KycDocument } from './kyc.model.ts';
@@ -109,10 +109,7 @@ export const kycRoutes = [
     path: '/v1/kyc/documents',
     summary: 'The uploaded documents, oldest first',
     permission: 'kyc:read',
-    response: shape<{ data: ReturnType<typeof fileView>[]; nextCursor: null }>({
-      data: Joi.array().items(fileShape).required(),
-      nextCursor: Joi.valid(null).required(),
-    }),
+    response: pageOf(fileShape),
     handle: (ctx) => listFiles(ctx),
     view: (files) => ({ data: files.map(fileView), nextCursor: null }),
   }),

@@ -83,7 +83,7 @@ async function putIntoVault(tx: Tx, number: string, { keep, consent }: { keep: b
   const consents = [...(known?.consents ?? []), consent].slice(-MAX_CONSENTS);
   const entry: VaultEntry = { lastFour: number.slice(-4), keep, number: seal(number), consents };
   if (!known) return (await vault.insert(tx, { _id: newId(), ...entry }))._id;
-  const change: ChangeOf<VaultEntry> = { $set: entry, $unset: { verification: '' } };
+  const change: ChangeOf<VaultEntry> = { $set: { ...entry }, $unset: { verification: '' } };
   return (await vault.update(tx, known._id, change, { version: known.version }))._id;
 }
 

@@ -43,7 +43,7 @@ export async function changeKyc<T>(ctx: OutsideTx, change: (ctx: Tx, row: Row<Ky
 }
 
 function beginKyc(tx: Tx): Promise<Row<Kyc>> {
-  return kycs.insert(tx, { _id: tx.companyId, status: 'not_started', statusSince: now(), addresses: [], documents: {}, files: [] });
+  return kycs.insert(tx, { _id: tx.companyId, status: 'not_started', statusChangedAt: now(), addresses: [], documents: {}, files: [] });
 }
 
 /**
@@ -63,7 +63,7 @@ export async function moveDocuments(tx: Tx, row: Row<Kyc>, moves: readonly Move[
     row._id,
     {
       ...fields,
-      $set: { ...fields.$set, documents, status, ...(changed ? { statusSince: now() } : {}), ...(status === 'submitted' && changed ? { submittedAt: now() } : {}), ...(expiresAt ? { expiresAt } : {}) },
+      $set: { ...fields.$set, documents, status, ...(changed ? { statusChangedAt: now() } : {}), ...(status === 'submitted' && changed ? { submittedAt: now() } : {}), ...(expiresAt ? { expiresAt } : {}) },
       $unset: { ...fields.$unset, ...(expiresAt || !row.expiresAt ? {} : { expiresAt: '' as const }) },
     },
     { version: row.version },

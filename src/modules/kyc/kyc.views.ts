@@ -152,15 +152,15 @@ export const kycShape = shape<KycView>(kycKeys);
 interface QueuedView extends KycView {
   companyId: string;
   companyName: string;
-  statusSince: string;
+  statusChangedAt: string;
 }
 
 /** A KYC as reviewers see it in their queue. */
 export function queuedView({ kyc, company }: QueuedKyc): QueuedView {
-  return { ...kycView(kyc), companyId: kyc.companyId, companyName: company?.name ?? '', statusSince: kyc.statusSince.toISOString() };
+  return { ...kycView(kyc), companyId: kyc.companyId, companyName: company?.name ?? '', statusChangedAt: kyc.statusChangedAt.toISOString() };
 }
 
-const queuedKeys = { companyId: field.id().required(), companyName: Joi.string().allow('').required(), statusSince: time().required() };
+const queuedKeys = { companyId: field.id().required(), companyName: Joi.string().allow('').required(), statusChangedAt: time().required() };
 export const queuedShape: Joi.ObjectSchema<QueuedView> = kycShape.append<QueuedView>(queuedKeys);
 
 interface EventView {

@@ -35,6 +35,8 @@ interface FileRow {
 
 const HEAD_BYTES = 512;
 const BUCKET = 'uploads';
+/** So many files are asked about at once; of unused ones a sweep removes about as many, the next one the rest. */
+const SWEEP_BATCH = 1_000;
 
 function database(): mongoose.mongo.Db {
   // GridFS cannot join a transaction: upload first, refer to the file inside the Tx, sweep what nobody refers to.
@@ -116,9 +118,15 @@ export async function sweepFiles(purpose: string, olderThanMs: number, used: (id
   const db = database();
   const before = nowMs() - olderThanMs;
   const files = db.collection<FileRow>(`${BUCKET}.files`);
-  const old = await files.find({ uploadDate: { $lt: new Date(before) }, 'metadata.purpose': purpose }, { projection: { _id: 1 }, limit: 1000 } as never).toArray();
-  const kept = await used(old.map((f) => f._id));
-  const unused = old.filter((f) => !kept.has(f._id)).map((f) => f._id);
+  const unused: string[] = [];
+  const old = files.find({ uploadDate: { $lt: new Date(before) }, 'metadata.purpose': purpose }, { projection: { _id: 1 }, batchSize: SWEEP_BATCH } as never);
+  while (await old.hasNext()) {
+    const ids = old.readBufferedDocuments().map((f) => f._id);
+    const kept = await used(ids);
+    unused.push(...ids.filter((id) => !kept.has(id)));
+    if (unused.length >= SWEEP_BATCH) break;
+  }
+  await old.close();
   // Ids begin with the second of their birth, so the pieces of today's uploads are left alone.
   const youngest = Math.floor(before / 1000).toString(16).padStart(8, '0');
   const pieces = await db

@@ -58,7 +58,8 @@ export function openEnvelope(key: DataKey, place: Place, envelope: string): stri
   }
 }
 
-function authentication(key: DataKey, { collection, id, path }: Place, body: Buffer): Buffer | undefined {
+/** The tag over a body and all that it is bound to; undefined without a usable key. */
+export function authentication(key: DataKey, { collection, id, path }: Place, body: Buffer): Buffer | undefined {
   const bound = lengthPrefixed([VERSION, key.id, collection, id, path]);
   const bits = Buffer.alloc(8);
   bits.writeBigUInt64BE(BigInt(bound.length * 8));
