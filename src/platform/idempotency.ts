@@ -1,7 +1,7 @@
 import { gathered } from './batch.ts';
 import { now, nowMs } from './clock.ts';
 import type { AnswerRecorder, StoredAnswer } from './context.ts';
-import { AlreadyAnswered, answerRow, type AnswerRow } from './db/answers.ts';
+import { AlreadyAnswered, answerRow, openAnswer, type AnswerRow } from './db/answers.ts';
 import { machineRows } from './db/machine-rows.ts';
 import { AppError, conflict, invalidFields } from './errors.ts';
 
@@ -42,7 +42,7 @@ export async function storedAnswer(key: string, requestHash: string): Promise<St
   if (row.requestHash !== requestHash) {
     throw conflict('idempotency_key_reused', 'This Idempotency-Key was used with another request; send a new key');
   }
-  return row;
+  return openAnswer(row);
 }
 
 /**
@@ -92,6 +92,6 @@ export function isStorableRefusal(error: unknown): error is AppError {
 
 /** Stores a refusal by a write of its own; an answer that is there already stays. */
 export async function storeAnswer(key: string, requestHash: string, companyId: string, answer: StoredAnswer): Promise<void> {
-  await storeRefusal(answerRow({ ...answer, key, requestHash, companyId }, nowMs()));
+  await storeRefusal(await answerRow({ ...answer, key, requestHash, companyId }, nowMs()));
 }
 

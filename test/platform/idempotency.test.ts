@@ -1,5 +1,6 @@
 import { strict as assert } from 'node:assert';
 import { companyRoutes } from '../../src/modules/companies/company.routes.ts';
+import { answerRow, type AnswerRow } from '../../src/platform/db/answers.ts';
 import { withTransaction } from '../../src/platform/db/transaction.ts';
 import { conflict, notFound, unavailable } from '../../src/platform/errors.ts';
 import { newId, sha256 } from '../../src/platform/ids.ts';
@@ -136,10 +137,20 @@ describe('idempotency', () => {
     assert.deepEqual(stored.map((b) => b._id), [again.body.id]);
   });
 
+  it('what it keeps is sealed, and opens for its own key only', async () => {
+    const { body } = await served.call('POST', '/books', { token, body: { title: 'sealed answer' }, key: 'sealed' });
+    const rows = house.db.collection<AnswerRow>('idempotency');
+    const row = await rows.findOne({ _id: `${companyId}|post /books|sealed` });
+    assert(row && !row.body.includes(body.id));
+    await rows.insertOne({ ...row, _id: `${companyId}|post /books|moved` });
+    const moved = await served.call('POST', '/books', { token, body: { title: 'sealed answer' }, key: 'moved' });
+    assert.deepEqual([moved.status, JSON.stringify(moved.body).includes(body.id)], [500, false]);
+  });
+
   it('another process that answers first: this one undoes its own effect and replays', async () => {
     const body = JSON.stringify({ title: 'race' });
     onEnter = async () => {
-      const row = { _id: `${companyId}|post /books|race`, requestHash: sha256(body), companyId, status: 201, body: '{"id":"theirs"}', expireAt: new Date(Date.now() + DAY_MS) };
+      const row = await answerRow({ key: `${companyId}|post /books|race`, requestHash: sha256(body), companyId, status: 201, body: '{"id":"theirs"}' }, Date.now());
       await house.db.collection<{ _id: string }>('idempotency').insertOne(row);
     };
     const answer = await served.call('POST', '/books', { token, raw: body, key: 'race', headers: { 'content-type': 'application/json' } });

@@ -1,4 +1,5 @@
 import { strict as assert } from 'node:assert';
+import { openAnswer, type AnswerRow } from '../../src/platform/db/answers.ts';
 import type { AnswerRecorder, OutsideTx, Tx } from '../../src/platform/context.ts';
 import type { Filter, Row } from '../../src/platform/db/collection.ts';
 import { transactionSettings, withTransaction } from '../../src/platform/db/transaction.ts';
@@ -78,13 +79,19 @@ describe('transactions', () => {
     assert.deepEqual(await records('second', 'none'), [0, 0, 0, 0, 0]);
   });
 
+  const answerOf = async (key: string): Promise<string> => {
+    const row = await house.db.collection<AnswerRow>('idempotency').findOne({ _id: key });
+    assert(row);
+    return (await openAnswer(row)).body;
+  };
+
   it('stores one answer for a command of two transactions, with the first', async () => {
     const ctx = { ...memberCtx(), answer: recorderOf('twice') };
     await changeAndTell(ctx, 'twice-1');
     await changeAndTell(ctx, 'twice-2');
-    const answer = await house.db.collection<{ _id: string; body: string }>('idempotency').findOne({ _id: 'twice' });
+    const answer = await answerOf('twice');
     const [book] = await house.db.collection('test_books').find({ title: 'twice-1' }).toArray();
-    assert.deepEqual(JSON.parse(answer?.body ?? ''), { id: String(book?._id) });
+    assert.deepEqual(JSON.parse(answer), { id: String(book?._id) });
   });
 
   for (const [what, command] of [
@@ -261,8 +268,7 @@ describe('transactions', () => {
       assert.equal(await count('test_books', { companyId: asker.companyId, title: 'shared' }), 1);
       assert.equal(await count('audit', { companyId: asker.companyId, actorId: asker.actor.id }), 1);
       assert.equal(await count('outbox', { companyId: asker.companyId, requestId: asker.requestId }), 1);
-      const answer = await house.db.collection<{ _id: string; body: string }>('idempotency').findOne({ _id: `asker-${i}` });
-      assert.equal(answer?.body, JSON.stringify({ for: asker.companyId }));
+      assert.equal(await answerOf(`asker-${i}`), JSON.stringify({ for: asker.companyId }));
     }
   });
 

@@ -1,5 +1,6 @@
 import { defineCollection } from '../../platform/db/collection.ts';
 import { machineRows } from '../../platform/db/machine-rows.ts';
+import type { Sealed } from '../../platform/db/sealed.ts';
 import type { ConnectionMode } from './connection.rules.ts';
 
 /** A company's account with a courier. No view shows `credentials`. */
@@ -7,8 +8,7 @@ export interface Connection {
   courier: string;
   name: string;
   mode: ConnectionMode;
-  /** As `storedCredentials` made them; read with `clearCredentials` only. */
-  credentials: Record<string, string>;
+  credentials: Sealed<Record<string, string>>;
   /** SHA-256 of the random token that the courier sends with its webhooks. */
   webhookTokenHash: string;
   /** Set instead of a removal, because shipments refer to it. */
@@ -22,10 +22,10 @@ export const connections = defineCollection<Connection>({
     courier: { type: String, required: true },
     name: { type: String, required: true },
     mode: { type: String, required: true, enum: ['sandbox', 'live'] },
-    credentials: { type: Object, required: true },
     webhookTokenHash: { type: String, required: true },
     archivedAt: { type: Date },
   },
+  sealed: { credentials: { mask: 'none', required: true } },
   indexes: [{ keys: { companyId: 1, courier: 1, createdAt: 1 } }],
 });
 

@@ -1,6 +1,7 @@
 import { now } from '../../platform/clock.ts';
 import { acrossCompanies, PLATFORM_COMPANY_ID, systemCtx, type Ctx, type OutsideTx } from '../../platform/context.ts';
 import type { Row } from '../../platform/db/collection.ts';
+import { seal } from '../../platform/db/sealed.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { conflict, notFound } from '../../platform/errors.ts';
 import { isId, randomToken, sameText, sha256 } from '../../platform/ids.ts';
@@ -12,16 +13,6 @@ import { connections, type Connection } from './courier.model.ts';
 import { courierEntry, findCourier } from './courier.registry.ts';
 import { SANDBOX_COURIER } from './sandbox/sandbox.adapter.ts';
 
-/** The one place where credentials become what is stored. */
-function storedCredentials(clear: Record<string, string>): Record<string, string> {
-  return clear;
-}
-
-/** The one place where stored credentials become what an adapter sends. */
-function clearCredentials(stored: Record<string, string>): Record<string, string> {
-  return stored;
-}
-
 /** A new connection with what its courier must be told; the token is shown this once and stored as its hash. */
 export interface NewConnection {
   row: Row<Connection>;
@@ -32,7 +23,7 @@ export interface NewConnection {
 export async function addConnection(ctx: OutsideTx, input: ConnectionInput): Promise<NewConnection> {
   const { credentials, ...rest } = normalizeConnection(input);
   const token = randomToken(32);
-  const stored = { ...rest, credentials: storedCredentials(credentials), webhookTokenHash: sha256(token) };
+  const stored = { ...rest, credentials: seal(credentials), webhookTokenHash: sha256(token) };
   return withTransaction(ctx, async (ctx) => {
     const row = await connections.insert(ctx, stored);
     return { row, webhook: { url: webhookUrl(row), header: WEBHOOK_HEADER, token } };
@@ -65,10 +56,10 @@ export async function changeConnection(ctx: OutsideTx, id: string, change: Conne
       courier: row.courier,
       name: change.name ?? row.name,
       mode: change.mode ?? row.mode,
-      credentials: change.credentials ?? clearCredentials(row.credentials),
+      credentials: change.credentials ?? row.credentials.reveal(),
     });
     const { name, mode } = normalized;
-    const credentials = change.credentials ? { credentials: storedCredentials(normalized.credentials) } : {};
+    const credentials = change.credentials ? { credentials: seal(normalized.credentials) } : {};
     return connections.update(ctx, id, { $set: { name, mode, ...credentials } }, { version });
   });
 }
@@ -96,7 +87,7 @@ export async function testConnection(ctx: OutsideTx, id: string): Promise<Connec
 }
 
 function accessOf(row: Row<Connection>): CourierAccess {
-  return { connectionId: row._id, mode: row.mode, credentials: clearCredentials(row.credentials) };
+  return { connectionId: row._id, mode: row.mode, credentials: row.credentials.reveal() };
 }
 
 const MISBEHAVING_SEED = /\b(?:slow|429|500|timeout|refused|chaos)\b/;
@@ -106,7 +97,7 @@ const MISBEHAVING_SEED = /\b(?:slow|429|500|timeout|refused|chaos)\b/;
  * is confirmed with its booking, so its version does not move by itself right after the answer.
  */
 export function takesAtOnce(courier: string, connection: Row<Connection> | undefined): boolean {
-  return courier === SANDBOX_COURIER && !MISBEHAVING_SEED.test(connection ? (clearCredentials(connection.credentials)['seed'] ?? '') : '');
+  return courier === SANDBOX_COURIER && !MISBEHAVING_SEED.test(connection?.credentials.reveal()['seed'] ?? '');
 }
 
 /** What every company may use without a connection of its own. */

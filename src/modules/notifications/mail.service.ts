@@ -1,6 +1,7 @@
 import nodemailer, { type Transporter } from 'nodemailer';
 import { now, nowMs } from '../../platform/clock.ts';
-import type { OutsideTx, Tx } from '../../platform/context.ts';
+import { PLATFORM_COMPANY_ID, type OutsideTx, type Tx } from '../../platform/context.ts';
+import { openText, sealText, type Place } from '../../platform/db/sealed.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { conflict } from '../../platform/errors.ts';
 import { runtime } from '../../platform/runtime.ts';
@@ -15,7 +16,18 @@ export interface OutgoingMail {
   links?: readonly string[];
 }
 
-export type MailPayload = OutgoingMail & { mailId: string };
+/** What waits in the job: the mail itself is sealed, for it carries addresses and links that open doors. */
+export interface MailPayload {
+  mailId: string;
+  kind: string;
+  sealed: string;
+}
+
+const SERVICE = { companyId: PLATFORM_COMPANY_ID, purpose: 'system' } as const;
+
+function placeOf(mailId: string): Place {
+  return { collection: 'jobs', id: mailId, path: 'payload.sealed' };
+}
 
 const KEEP_MAILBOX_MS = 7 * 86_400_000;
 const SMTP_TIMEOUT_MS = 15_000;
@@ -23,11 +35,13 @@ const SMTP_TIMEOUT_MS = 15_000;
 /** Sends a mail after the commit, with retries; nothing is sent when the caller's transaction fails. */
 export async function queueMail(tx: Tx, mail: OutgoingMail): Promise<void> {
   const row = await mails.insert(tx, { kind: mail.kind, state: 'queued' });
-  tx.enqueue({ name: 'mail.send', payload: { ...mail, mailId: row._id } });
+  const payload: MailPayload = { mailId: row._id, kind: mail.kind, sealed: await sealText(SERVICE, placeOf(row._id), JSON.stringify(mail)) };
+  tx.enqueue({ name: 'mail.send', payload: { ...payload } });
 }
 
 /** Hands one mail to the SMTP server, or to the development mailbox when none is set; throws when it was not taken. */
-export async function deliver({ mailId, to, subject, text, links = [] }: MailPayload): Promise<void> {
+export async function deliver({ mailId, sealed }: MailPayload): Promise<void> {
+  const { to, subject, text, links = [] } = JSON.parse(await openText(SERVICE, placeOf(mailId), sealed)) as OutgoingMail;
   const { smtpUrl, mailFrom, nodeEnv } = runtime().config;
   if (smtpUrl !== undefined) {
     const messageId = `<${mailId}@${domainOf(mailFrom)}>`;

@@ -2,7 +2,7 @@ import { ConfigError } from '../../config.ts';
 import { now } from '../clock.ts';
 import { keyVault, type KeyRow } from './keyring.ts';
 import { fingerprint, secrets, wrappedBy } from './key-wrap.ts';
-import { isDuplicateKey } from './transaction.ts';
+import { isDuplicateKey } from './duplicate-key.ts';
 
 /** Check values of the secrets that this database was written with. */
 interface Canary {

@@ -3,7 +3,7 @@ import { newId } from '../ids.ts';
 import { insertDocuments, updateDocuments, type UpdateStatement } from './commands.ts';
 import { assertBounds, newRow, recordChange, refuse, sealedRow } from './collection.write.ts';
 import { assertOwnFields, assertSafeFilter, completeChange, ownCompany } from './scope.ts';
-import { isDuplicateKey } from './transaction.ts';
+import { isDuplicateKey } from './duplicate-key.ts';
 import type { Sealing } from './sealing.ts';
 import type { RowSealer } from './sealing.place.ts';
 import { inTransaction, stateOf, type Tx } from './tx.ts';

@@ -7,7 +7,7 @@ import { assertRealGuard, completeChange, ownCompany } from './scope.ts';
 import type { Sealing } from './sealing.ts';
 import type { RowSealer } from './sealing.place.ts';
 import { inTransaction, stateOf, type Tx, type Change } from './tx.ts';
-import { isDuplicateKey } from './transaction.ts';
+import { isDuplicateKey } from './duplicate-key.ts';
 import { indexName, type ChangeOf, type CollectionSpec, type Guard, type Row } from './types.ts';
 
 type Plain = Record<string, unknown>;

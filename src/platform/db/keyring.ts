@@ -6,9 +6,9 @@ import { conflict } from '../errors.ts';
 import { runtime } from '../runtime.ts';
 import { followChanges } from './change-feed.ts';
 import { connection, connectionCount } from './connect.ts';
+import { isDuplicateKey } from './duplicate-key.ts';
 import { unwrapKey, wrapKey } from './key-wrap.ts';
 import { inTransaction, type Tx } from './tx.ts';
-import { isDuplicateKey } from './transaction.ts';
 
 /** What a data key seals: a company's personal data, the service's own secrets, what the books must keep, Aadhaar numbers. */
 export type KeyPurpose = 'company' | 'system' | 'books' | 'aadhaar';

@@ -2,7 +2,7 @@ import mongoose from 'mongoose';
 import { connection } from './connect.ts';
 import { prepareIndexes } from './collection.ts';
 import { openTransaction } from './tx.ts';
-import { isDuplicateKey } from './transaction.ts';
+import { isDuplicateKey } from './duplicate-key.ts';
 import type { IndexSpec } from './types.ts';
 
 type MongoCollection<R extends { _id: string }> = mongoose.mongo.Collection<R>;

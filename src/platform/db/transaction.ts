@@ -7,6 +7,7 @@ import { packRows, type AuditRow } from './audit-seal.ts';
 import { insertDocuments, updateDocuments, type UpdateStatement } from './commands.ts';
 import { connection } from './connect.ts';
 import { AlreadyAnswered, answerRow } from './answers.ts';
+import { isDuplicateKey } from './duplicate-key.ts';
 import { noteCommitted, openTransaction, Tx, type TxState } from './tx.ts';
 import { tellCommitted } from './watch.ts';
 import { pause } from '../pause.ts';
@@ -106,8 +107,9 @@ async function writeRecords({ session, changes, events, jobs, answers }: TxState
   if (events.length > 0) await insertDocuments('outbox', events.map((event) => ({ _id: newId(), at, ...event, pending: true })), session);
   if (jobs.length > 0) await insertJobs(jobs, at, session);
   if (answers.length === 0) return;
+  const rows = await Promise.all(answers.map(({ recorder: _recorder, ...answer }) => answerRow(answer, nowMs())));
   try {
-    await insertDocuments('idempotency', answers.map(({ recorder: _recorder, ...answer }) => answerRow(answer, nowMs())), session);
+    await insertDocuments('idempotency', rows, session);
   } catch (error) {
     throw isDuplicateKey(error) ? new AlreadyAnswered() : error;
   }
@@ -130,9 +132,4 @@ async function insertJobs(jobs: TxState['jobs'], at: Date, session: mongoose.mon
   }
   if (plain.length > 0) await insertDocuments('jobs', plain, session);
   if (deduped.length > 0) await updateDocuments('jobs', deduped, session);
-}
-
-/** True for MongoDB's duplicate key error, single or bulk. */
-export function isDuplicateKey(error: unknown): boolean {
-  return error instanceof MongoError && error.code === 11000;
 }
