@@ -122,6 +122,14 @@ const SETTINGS = {
   invitationSeconds: whole(604_800),
   idempotencyTtlSeconds: whole(86_400),
 
+  retentionAuditDays: whole(2_920, 36_500, 0),
+  retentionSecurityEventsDays: whole(730, 36_500, 0),
+  retentionMailLogDays: whole(365, 36_500, 0),
+  retentionImportFaultsDays: whole(90, 36_500, 0),
+  retentionSessionTracesDays: whole(90, 36_500, 0),
+  retentionOutboxDays: whole(7, 3_650),
+  retentionRawEventsDays: whole(30, 3_650),
+
   lanes: onOff(true),
   laneCount: whole(1, 64),
   laneMaxBatch: whole(64, 1_000),

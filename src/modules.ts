@@ -18,6 +18,7 @@ import { trackingModule } from './modules/tracking/index.ts';
 import { walletModule } from './modules/wallet/index.ts';
 import type { AnyJob } from './platform/jobs.ts';
 import type { Check, Module } from './platform/module.ts';
+import type { Retention } from './platform/retention.ts';
 import type { Subscriber } from './platform/outbox.ts';
 import type { AnyRoute } from './platform/route.ts';
 import type { Schedule } from './platform/scheduler.ts';
@@ -67,6 +68,11 @@ export function allSubscribers(): Subscriber[] {
 /** Everything that repeats. */
 export function allSchedules(): Schedule[] {
   return modules.flatMap((m) => [...(m.schedules ?? [])]);
+}
+
+/** Everything that is kept for a time only. */
+export function allRetention(): Retention[] {
+  return modules.flatMap((m) => [...(m.retention ?? [])]);
 }
 
 /** Every rule over stored data. */

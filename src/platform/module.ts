@@ -1,5 +1,6 @@
 import type { AnyJob } from './jobs.ts';
 import type { Subscriber } from './outbox.ts';
+import type { Retention } from './retention.ts';
 import type { AnyRoute } from './route.ts';
 import type { Schedule } from './scheduler.ts';
 
@@ -19,6 +20,8 @@ export interface Module {
   subscribers?: readonly Subscriber[];
   schedules?: readonly Schedule[];
   checks?: readonly Check[];
+  /** What it keeps for a time only. */
+  retention?: readonly Retention[];
   /** Called once when the process starts serving, after the database is ready; answers how to stop. */
   start?: () => Promise<() => Promise<void>>;
 }

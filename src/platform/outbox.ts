@@ -34,7 +34,6 @@ const BATCH = 500;
 /** Commits of this long are delivered together: a delivery is a few commands, whatever it carries. */
 const GATHER_MS = 50;
 const MAX_ATTEMPTS = 8;
-const KEEP_MS = 7 * 86_400_000;
 
 const rows = machineRows<OutboxRow>('outbox', [
   { keys: { pending: 1, type: 1, _id: 1 }, partial: { pending: { $exists: true } } },
@@ -70,7 +69,7 @@ export function makeOutboxDispatcher(subscribers: readonly Subscriber[]): Outbox
   let gathering: NodeJS.Timeout | undefined;
 
   const markDone = (which: { _id: { $in: string[] } } | { pending: true; type: { $nin: string[] } }): Promise<number> =>
-    rows.changeAll(which, { $unset: { pending: '' }, $set: { expireAt: new Date(nowMs() + KEEP_MS) } });
+    rows.changeAll(which, { $unset: { pending: '' }, $set: { expireAt: new Date(nowMs() + runtime().config.retentionOutboxDays * 86_400_000) } });
 
   const deliverOne = async (event: OutboxRow): Promise<boolean> => {
     for (const subscriber of byType.get(event.type) ?? []) {

@@ -63,6 +63,22 @@ describe('audit log', () => {
     for (const query of ['?cursor=x', '?limit=0', '?unknown=1', '?rowId[$ne]=1']) assert.equal((await read(query)).status, 400, query);
   });
 
+  it('filters by request and exports the search as CSV', async () => {
+    const [newest] = (await read('?collection=companies&action=update')).body.data as (Entry & { requestId: string })[];
+    const found = (await read(`?requestId=${newest!.requestId}`)).body.data as Entry[];
+    assert.ok(found.some((e) => e.id === newest!.id));
+    const csv = await world.api('GET', '/v1/audit-log/export.csv?collection=companies&action=update', { token: merchant.token, headers: { 'x-request-id': 'export-1' } });
+    assert.equal(csv.status, 200);
+    const [header, ...lines] = String(csv.body).trimEnd().split('\r\n');
+    assert.equal(header, 'id,at,collection,rowId,action,fields,actorKind,actorId,requestId');
+    assert.ok(lines.length >= 1 && lines.every((line) => line.includes(',companies,')));
+    await world.db.collection('audit').insertOne({ ...(await world.db.collection('audit').findOne({ _id: newest!.id as never })), _id: 'f'.repeat(24) as never, requestId: '=HYPERLINK(1)' });
+    const withFormula = await world.api('GET', '/v1/audit-log/export.csv', { token: merchant.token });
+    assert.ok(String(withFormula.body).includes("'=HYPERLINK(1)"));
+    await world.db.collection('audit').deleteOne({ _id: 'f'.repeat(24) as never });
+    assert.equal((await world.api('GET', '/v1/audit-log/export.csv?limit=1', { token: merchant.token })).status, 400);
+  });
+
   it('shows all companies to staff only', async () => {
     const path = '/v1/admin/audit-log';
     assert.equal((await world.api('GET', path, { token: merchant.token })).status, 403);
@@ -74,5 +90,10 @@ describe('audit log', () => {
     const one = (await world.api('GET', `${path}?companyId=${other.companyId}`, { token: accessToken })).body.data as Entry[];
     assert.ok(one.length > 0 && one.every((e) => e.companyId === other.companyId));
     assert.equal((await read('', accessToken)).status, 403);
+    const looks = (await world.api('GET', '/v1/audit-log?action=read', { token: other.token })).body.data as Entry[];
+    assert.deepEqual(looks.map((e) => [e.collection, e.fields, e.actor.kind]), [['audit', ['companyId'], 'operator']]);
+    const paged = await world.api('GET', `${path}?limit=3&from=2020-01-01T00:00:00Z&to=2100-01-01T00:00:00Z`, { token: accessToken });
+    const next = await world.api('GET', `${path}?limit=3&cursor=${encodeURIComponent(paged.body.nextCursor)}`, { token: accessToken });
+    assert.equal(new Set([...paged.body.data, ...next.body.data].map((e: Entry) => e.id)).size, 6);
   });
 });

@@ -162,7 +162,7 @@ export function listPaths({ ids, awb }: Tour): { plain: string[]; filtered: stri
     '/v1/shipments': ['status=delivered', 'courier=swift', `awb=${awb}`, `orderId=${ids.order}`, 'from=2020-01-01'],
     '/v1/manifests': [],
     '/v1/ndr': ['status=open', `awb=${awb}`],
-    '/v1/audit-log': ['collection=orders', `rowId=${ids.order}`, `actorId=${ids.member}`, 'action=insert', 'from=2020-01-01'],
+    '/v1/audit-log': ['collection=orders', `rowId=${ids.order}`, `actorId=${ids.member}`, 'action=insert', 'from=2020-01-01', 'requestId=abcdefgh'],
     '/v1/company/members': [],
     '/v1/locations': [],
     '/v1/api-keys': [],

@@ -6,5 +6,5 @@ export type { AuditRow };
 export const auditRows = machineRows<AuditRow>('audit', [
   { keys: { companyId: 1, at: -1, _id: -1 } },
   { keys: { rowId: 1, at: -1, _id: -1 } },
-  { keys: { at: -1, _id: -1 } },
+  { keys: { requestId: 1, at: -1, _id: -1 } },
 ]);

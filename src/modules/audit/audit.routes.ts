@@ -2,6 +2,7 @@ import Joi from 'joi';
 import { mapPage } from '../../platform/pagination.ts';
 import { field, pageOf, pageQueryKeys, route, shape } from '../../platform/route.ts';
 import type { AuditRow } from './audit.model.ts';
+import { exportAuditCsv } from './audit.export.ts';
 import { companyAudit, staffAudit, type AuditQuery } from './audit.service.ts';
 
 interface AuditView {
@@ -33,15 +34,17 @@ const auditShape = shape<AuditView>({
   requestId: Joi.string().required(),
 });
 
-const filters = {
-  ...pageQueryKeys,
+const searchKeys = {
   collection: Joi.string().max(60),
   rowId: Joi.string().max(100),
   actorId: Joi.string().max(100),
-  action: Joi.string().valid('insert', 'update', 'delete'),
+  action: Joi.string().valid('insert', 'update', 'delete', 'read'),
+  requestId: Joi.string().max(128),
   from: field.queryTime(),
   to: field.queryTime(),
 };
+
+const filters = { ...pageQueryKeys, ...searchKeys };
 
 export const auditRoutes = [
   route({
@@ -56,12 +59,22 @@ export const auditRoutes = [
   }),
   route({
     method: 'get',
+    path: '/v1/audit-log/export.csv',
+    summary: 'The audit log of a search as CSV, at most 100,000 rows',
+    permission: 'audit:read',
+    query: Joi.object<Omit<AuditQuery, 'limit' | 'cursor'>>(searchKeys),
+    response: 'text/csv',
+    handle: (ctx, { query }) => Promise.resolve(exportAuditCsv(ctx, query)),
+    view: (content) => ({ contentType: 'text/csv; charset=utf-8', filename: 'audit-log.csv', content }),
+  }),
+  route({
+    method: 'get',
     path: '/v1/admin/audit-log',
-    summary: 'Who changed what in any company, newest first',
+    summary: 'Who changed what in any company, newest first; the look itself is noted',
     permission: 'admin:audit',
     query: Joi.object<AuditQuery & { companyId?: string }>({ ...filters, companyId: field.id() }),
     response: pageOf(auditShape),
-    handle: (_ctx, { query }) => staffAudit(query),
+    handle: (ctx, { query }) => staffAudit(ctx, query),
     view: (page) => mapPage(page, auditView),
   }),
 ];

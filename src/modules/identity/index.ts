@@ -3,6 +3,7 @@ import { startSessionFeed } from './access.ts';
 import { apiKeyRoutes, staffRoutes } from './api-key.routes.ts';
 import { authRoutes } from './auth.routes.ts';
 import { identityChecks } from './identity.checks.ts';
+import { sessionRetention } from './session.retention.ts';
 import { onCompanyStatus, sendResetMail } from './identity.jobs.ts';
 import { memberRoutes } from './member.routes.ts';
 
@@ -20,5 +21,6 @@ export const identityModule: Module = {
   jobs: [sendResetMail],
   subscribers: [onCompanyStatus],
   checks: identityChecks,
+  retention: sessionRetention,
   start: startSessionFeed,
 };

@@ -11,7 +11,6 @@ import { recordScans } from './scan.record.ts';
 import { rawEvents, type RawEvent } from './tracking.model.ts';
 import { courierArrival } from './tracking.service.ts';
 
-const KEEP_MS = 30 * 86_400_000;
 const KEPT_HEADERS = ['content-type', 'user-agent', 'x-request-id'];
 const LEFT_BEHIND_MS = 60_000;
 
@@ -33,7 +32,7 @@ export async function receiveWebhook(courier: string, connectionId: string, head
     body,
     headers: Object.fromEntries(KEPT_HEADERS.flatMap((name) => (typeof headers[name] === 'string' ? [[name, headers[name]]] : []))),
     state: 'pending',
-    expireAt: new Date(nowMs() + KEEP_MS),
+    expireAt: new Date(nowMs() + runtime().config.retentionRawEventsDays * 86_400_000),
   };
   await rawEvents.insert(row);
   await askToParse(row);

@@ -108,6 +108,12 @@ export class Tx implements InsideTx {
   }
 }
 
+/** Notes in the audit log that somebody looked at what is not his own, with the transaction. */
+export function noteRead(tx: Tx, { collection, rowId, fields }: Pick<Change, 'collection' | 'rowId' | 'fields'>): void {
+  const { actor, companyId, requestId } = tx;
+  stateOf(tx).changes.push({ collection, rowId, action: 'read', fields, actorKind: actor.kind, actorId: actor.id, companyId, requestId });
+}
+
 /** Notes that these answers are stored, so that later transactions of the same commands leave them alone. */
 export function noteCommitted(state: TxState): void {
   for (const { recorder } of state.answers) committedAnswers.add(recorder);
