@@ -9,6 +9,7 @@ import { destroyKeys } from '../../src/platform/db/keyring.ts';
 import { withTransaction } from '../../src/platform/db/transaction.ts';
 import { useRuntime, runtime } from '../../src/platform/runtime.ts';
 import { aadhaarOf, gstinOf, jpeg, panOf, pdf, png } from '../support/kyc.ts';
+import { until } from '../support/process.ts';
 import { book, fund, makeOrder } from '../support/shipping.ts';
 import { PASSWORD, race, startWorld, type Answer, type Merchant, type World } from '../support/world.ts';
 
@@ -253,6 +254,17 @@ describe('KYC', () => {
       }
       assert.equal(await state(who), 'mismatched', 'the word about the second number stands');
       assert.equal((await jobs()).length, 0);
+    });
+
+    it('so is one that comes while the number is being replaced', async () => {
+      const who = await withAccount('9003');
+      const settled = world.settle();
+      const running = { name: 'kyc.verify', companyId: who.companyId, 'payload.document': 'bankAccount', state: 'running' };
+      await until('the provider is being asked', async () => (await world.db.collection('jobs').countDocuments(running)) > 0);
+      await good(put('bank-account', { ...BANK, accountNumber: '771234569005' }, who));
+      await settled;
+      assert.equal(await state(who), 'pending', 'the slow "matched" was about the other number');
+      await untilAnswered(who);
     });
 
     it('an account of another holder and an unknown branch are told', async () => {
