@@ -38,6 +38,7 @@ export const companies = defineCollection<Company>({
     gstinState: { type: String, match: /^\d{2}$/ },
     emailVerifiedAt: { type: Date },
   },
+  personal: { name: '[erased]', email: (id) => `erased-${id}@erased.invalid`, phone: '[erased]', gstin: null, statusReason: null },
   indexes: [{ keys: { status: 1, _id: 1 } }, { keys: { kycStatus: 1, _id: 1 } }],
 });
 
@@ -71,4 +72,5 @@ export const locations = defineCollection<Location>({
     gstin: { type: String },
     archivedAt: { type: Date },
   },
+  personal: { name: '[erased]', contactName: '[erased]', phone: '[erased]', line1: '[erased]', line2: null, gstin: null },
 });
