@@ -1,7 +1,8 @@
-import { Argument, Command, Option } from 'commander';
+import { Command } from 'commander';
 import { ConfigError, describeConfig, loadConfig } from '../src/config.ts';
 import { AppError } from '../src/platform/errors.ts';
 import { SetupError } from '../src/platform/embedded/setup-error.ts';
+import { MigrationError } from './migrations/migration.ts';
 import { VERSION } from '../src/version.ts';
 import { say, table } from './lib/output.ts';
 
@@ -54,6 +55,62 @@ program
     process.exitCode = await simulateCommand(options);
   });
 
+const UP = { dryRun: 'write nothing: say how many rows would change', to: 'the last migration to run' };
+const migrate = program
+  .command('migrate')
+  .description('bring the database into the shape of this version, or back')
+  .option('--dry-run', UP.dryRun, false)
+  .addHelpText(
+    'after',
+    '\nStop the service first. Migrations in their order: indexes, migrate-encrypt-kyc, migrate-encrypt-oauth, migrate-hash-sessions.\n' +
+      'A migration that was killed goes on where it was with the same command.\n\nExamples:\n  npm run -s dakiya -- migrate --dry-run\n  npm run -s dakiya -- migrate up\n  npm run -s dakiya -- migrate down --to migrate-encrypt-kyc',
+  )
+  .action(async (options: { dryRun: boolean }) => {
+    if (!options.dryRun) return migrate.help({ error: true });
+    const { migrateCommand } = await import('./migrate.ts');
+    process.exitCode = await migrateCommand({ direction: 'up', dryRun: true });
+  });
+migrate
+  .command('up')
+  .description('run what has not run')
+  .option('--to <name>', UP.to)
+  .option('--dry-run', UP.dryRun, false)
+  .option('--drop-unreadable', 'take rows up without the fields that cannot be read; the sealed backup keeps them', false)
+  .action(async (options: { to?: string; dropUnreadable: boolean }, command: Command) => {
+    const { migrateCommand } = await import('./migrate.ts');
+    process.exitCode = await migrateCommand({ direction: 'up', ...options, dryRun: isDry(command) });
+  });
+migrate
+  .command('down')
+  .description('undo the last migration')
+  .option('--all', 'undo all of them', false)
+  .option('--to <name>', 'undo down to this one, and it too')
+  .option('--dry-run', UP.dryRun, false)
+  .action(async (options: { all: boolean; to?: string }, command: Command) => {
+    const { migrateCommand } = await import('./migrate.ts');
+    process.exitCode = await migrateCommand({ direction: 'down', ...options, dryRun: isDry(command) });
+  });
+migrate
+  .command('status')
+  .description('which migrations have run')
+  .option('--check', 'exit 1 when one has not', false)
+  .action(async (options: { check: boolean }) => {
+    const { statusCommand } = await import('./migrate.ts');
+    process.exitCode = await statusCommand(options);
+  });
+migrate
+  .command('discard-backups')
+  .description('forget the sealed backups: nothing can be undone then')
+  .action(async () => {
+    const { discardCommand } = await import('./migrate.ts');
+    process.exitCode = await discardCommand();
+  });
+
+/** The option may stand before or after the word. */
+function isDry(command: Command): boolean {
+  return command.optsWithGlobals<{ dryRun?: boolean }>().dryRun === true || migrate.opts<{ dryRun?: boolean }>().dryRun === true;
+}
+
 program
   .command('seed')
   .description('seed the demo company; refuses production')
@@ -86,50 +143,6 @@ jobs
   .action(async (id: string) => {
     const { retryJobCommand } = await import('./jobs.ts');
     process.exitCode = await retryJobCommand(id);
-  });
-
-const keys = program.command('keys').description('data keys of sealed values; every command may run while the service does');
-const company = ['--company <id>', 'only this company’s'] as const;
-keys
-  .command('list')
-  .description('data keys with their generation and state, never the keys themselves')
-  .option(...company)
-  .action(async (options: { company?: string }) => {
-    const { listKeysCommand } = await import('./keys.ts');
-    process.exitCode = await listKeysCommand(options);
-  });
-keys
-  .command('rotate')
-  .description('a new generation of every data key: it seals what is written from now on')
-  .option(...company)
-  .addOption(new Option('--purpose <purpose>', 'only these').choices(['company', 'system', 'books', 'aadhaar']))
-  .action(async (options: { company?: string; purpose?: string }) => {
-    const { rotateKeysCommand } = await import('./keys.ts');
-    process.exitCode = await rotateKeysCommand(options);
-  });
-keys
-  .command('reencrypt')
-  .description('seal every row with its newest key; goes on where a killed run was')
-  .option(...company)
-  .option('--indexes', 'make every blind index again, after a change of BLIND_INDEX_KEY', false)
-  .action(async (options: { company?: string; indexes: boolean }) => {
-    const { reencryptCommand } = await import('./keys.ts');
-    process.exitCode = await reencryptCommand(options);
-  });
-keys
-  .command('rewrap')
-  .description('wrap every data key with the first key of ENCRYPTION_KEYS, so that older ones can be removed')
-  .action(async () => {
-    const { rewrapCommand } = await import('./keys.ts');
-    process.exitCode = await rewrapCommand();
-  });
-keys
-  .command('accept')
-  .description('say that a secret was changed on purpose, so that the service starts again')
-  .addArgument(new Argument('<secret>').choices(['pepper', 'blindIndex']))
-  .action(async (secret: 'pepper' | 'blindIndex') => {
-    const { acceptSecretCommand } = await import('./keys.ts');
-    process.exitCode = await acceptSecretCommand(secret);
   });
 
 const admin = program.command('admin').description('staff');
@@ -175,8 +188,9 @@ program
 try {
   await program.parseAsync(process.argv);
 } catch (error) {
-  process.exitCode = error instanceof AppError || error instanceof ConfigError || error instanceof SetupError ? 1 : 70;
+  const refused = error instanceof AppError || error instanceof SetupError || error instanceof MigrationError;
+  process.exitCode = refused || error instanceof ConfigError ? 1 : 70;
   const details = error instanceof AppError && error.details ? ` ${JSON.stringify(error.details)}` : '';
-  const text = error instanceof ConfigError ? error.problems.join('\n') : error instanceof Error ? (error instanceof AppError || error instanceof SetupError ? error.message : (error.stack ?? error.message)) : String(error);
+  const text = error instanceof ConfigError ? error.problems.join('\n') : error instanceof Error ? (refused ? error.message : (error.stack ?? error.message)) : String(error);
   process.stderr.write(`${text}${details}\n`);
 }

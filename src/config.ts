@@ -99,6 +99,8 @@ const SETTINGS = {
   jwtPrivateKey: secret('pem'),
   jwtSecret: secret('text'),
   legacyEncryptionSecret: secret('provider'),
+  migrationLeaseMs: whole(15_000, 30_000),
+  migrationBatchRows: whole(500, 2_000),
   paymentProvider: oneOf(['sandbox', 'razorpay'], 'sandbox'),
   razorpayKeyId: optional(),
   razorpayKeySecret: secret('provider'),
@@ -127,7 +129,6 @@ const SETTINGS = {
   retentionMailLogDays: whole(365, 36_500, 0),
   retentionImportFaultsDays: whole(90, 36_500, 0),
   retentionSessionTracesDays: whole(90, 36_500, 0),
-  companyErasureDays: whole(7, 365, 0),
   retentionOutboxDays: whole(7, 3_650),
   retentionRawEventsDays: whole(30, 3_650),
 

@@ -2,17 +2,16 @@ import { createServer, type Server } from 'node:http';
 import { Server as SocketServer, type AddressInfo } from 'node:net';
 import { makeApp } from './app.ts';
 import type { Config } from './config.ts';
-import { allChecks, allCustomerData, allJobs, allRetention, allRoutes, allSchedules, allSubscribers, devRoutes, modules } from './modules.ts';
+import { allChecks, allJobs, allRetention, allRoutes, allSchedules, allSubscribers, devRoutes, modules } from './modules.ts';
 import { makeAuthenticator } from './modules/identity/index.ts';
 import { makeAuditChain, type AuditChain } from './platform/audit-chain.ts';
 import { registerChecks } from './platform/checks.ts';
 import { answerSettings } from './platform/db/answers.ts';
-import { prepareCollections } from './platform/db/collection.ts';
 import { verifySecrets } from './platform/db/canary.ts';
 import { connect, disconnect } from './platform/db/connect.ts';
-import { prepareFiles } from './platform/db/files.ts';
 import { followKeys } from './platform/db/keyring.ts';
-import { prepareMachineRows } from './platform/db/machine-rows.ts';
+import { openSchema } from './platform/db/migration-state.ts';
+import { prepareSchema, schemaFingerprint } from './platform/db/schema.ts';
 import { transactionSettings } from './platform/db/transaction.ts';
 import { docsRoutes } from './platform/docs.ts';
 import { healthRoutes, noopRoute } from './platform/health.ts';
@@ -21,7 +20,6 @@ import type { Log } from './platform/logger.ts';
 import { metrics } from './platform/metrics.ts';
 import { openapiDocument } from './platform/openapi.ts';
 import { makeOutboxDispatcher, type OutboxDispatcher } from './platform/outbox.ts';
-import { registerCustomerData } from './platform/privacy.ts';
 import { registerRetention } from './platform/retention.ts';
 import type { AnyRoute } from './platform/route.ts';
 import { useRuntime } from './platform/runtime.ts';
@@ -65,8 +63,17 @@ export function contractRoutes(isEnding: () => boolean = () => false): AnyRoute[
   return [...allRoutes(), ...healthRoutes({ version: VERSION, isEnding })];
 }
 
-/** Connects, prepares collections and indexes; everything a command or a server needs before its first query. */
-export async function openDatabase({ config, log, mongodbUri }: Pick<StartOptions, 'config' | 'log' | 'mongodbUri'>): Promise<void> {
+export type DatabaseOptions = Pick<StartOptions, 'config' | 'log' | 'mongodbUri'>;
+
+/** Connects and checks the secrets; refuses a database that is newer than this code or not migrated. Brings up an empty one. */
+export async function openDatabase(options: DatabaseOptions): Promise<void> {
+  await connectDatabase(options);
+  const strict = options.config.nodeEnv === 'production';
+  await openSchema({ strict, fingerprint: schemaFingerprint(), prepare: (dryRun) => prepareSchema({ dryRun }) });
+}
+
+/** Connects and checks the secrets; enough for commands that bring a database into shape. */
+export async function connectDatabase({ config, log, mongodbUri }: DatabaseOptions): Promise<void> {
   useRuntime({ config, log });
   transactionSettings.deadlineMs = config.transactionDeadlineMs;
   transactionSettings.onFinished = (attempts, committed) => metrics.transaction(committed ? 'committed' : 'failed', attempts);
@@ -81,9 +88,6 @@ export async function openDatabase({ config, log, mongodbUri }: Pick<StartOption
     slowMs: config.slowQueryMs,
   });
   await verifySecrets();
-  await prepareMachineRows();
-  await prepareCollections();
-  await prepareFiles();
 }
 
 /** Starts the service; resolves when it listens. Undo with the returned stages. */
@@ -92,7 +96,6 @@ export async function startService(options: StartOptions): Promise<Service> {
   await openDatabase(options);
   registerChecks(allChecks());
   registerRetention(allRetention());
-  registerCustomerData(allCustomerData());
   const jobs = makeJobRunner(allJobs(), { concurrency: config.jobConcurrency });
   const outbox = makeOutboxDispatcher(allSubscribers());
   const auditChain = makeAuditChain();

@@ -57,7 +57,7 @@ describe('a start', function () {
     const uri = await testDatabaseUri();
     // A killed start may hold rows for longer than one transaction tries.
     const env = { MONGODB_URI: uri, SEED_DEMO: 'on', DATA_DIR: join(folder, 'data'), TRANSACTION_DEADLINE_MS: '500' };
-    store = await openStore(uri);
+    store = await openStore(uri, env.DATA_DIR);
     await endOpenTransactionsAfter(2);
     const { db } = store;
     // Each start is killed a little later than the one before: after the company, among the products, before the stock.

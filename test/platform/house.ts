@@ -9,9 +9,8 @@ import { loadConfig, type Config } from '../../src/config.ts';
 import type { Authenticator, Identity } from '../../src/platform/auth.ts';
 import { useClock } from '../../src/platform/clock.ts';
 import { requestCtx, type OutsideTx } from '../../src/platform/context.ts';
-import { prepareCollections } from '../../src/platform/db/collection.ts';
 import { connect, disconnect } from '../../src/platform/db/connect.ts';
-import { prepareMachineRows } from '../../src/platform/db/machine-rows.ts';
+import { prepareSchema } from '../../src/platform/db/schema.ts';
 import { transactionSettings } from '../../src/platform/db/transaction.ts';
 import { newId } from '../../src/platform/ids.ts';
 import '../../src/platform/jobs.ts';
@@ -58,8 +57,7 @@ export async function openHouse(overrides: Record<string, string> = {}): Promise
   const deadlineMs = transactionSettings.deadlineMs;
   transactionSettings.deadlineMs = 5_000;
   await connect({ uri, poolSize: 50, onSlow: () => undefined, slowMs: 10_000 });
-  await prepareMachineRows();
-  await prepareCollections();
+  await prepareSchema();
   const { db } = mongoose.connection;
   if (!db?.databaseName.endsWith('_test')) throw new Error('Not a test database');
   return {
@@ -71,8 +69,7 @@ export async function openHouse(overrides: Record<string, string> = {}): Promise
       offset += ms;
     },
     async close() {
-      // Not the first connection's: a test may have connected anew.
-      await mongoose.connection.db?.dropDatabase();
+      await db.dropDatabase();
       await disconnect();
       transactionSettings.deadlineMs = deadlineMs;
       restoreClock();

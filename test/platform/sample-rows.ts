@@ -25,6 +25,7 @@ const OVERRIDES: Record<string, Record<string, (n: number) => unknown>> = {
     bankAccount: (n) => seal({ accountNumber: `77${String(10_000_000 + n)}`, ifsc: 'HDFC0000001', holderName: 'Asha Rao' }),
     addressLines: (n) => seal([`${n} MG Road`]),
   },
+  former_kycs: { bankAccount: (n) => seal({ accountNumber: `77${String(10_000_000 + n)}`, ifsc: 'HDFC0000001', holderName: 'Asha Rao' }) },
   test_readers: { guardian: (n) => seal({ name: 'Asha Rao', phone: `+9198${String(10_000_000 + n).slice(-8)}` }) },
 };
 

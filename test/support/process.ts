@@ -183,8 +183,8 @@ export async function until<T>(what: string, look: () => T | undefined | false |
 }
 
 /** Connects this process to the database of the others: for looking at what is stored, and for all checks. */
-export async function openStore(mongodbUri: string): Promise<{ db: mongoose.mongo.Db; checks(): Promise<void>; close(): Promise<void> }> {
-  const config = await loadConfig({ NODE_ENV: 'test', DATA_DIR, MONGODB_URI: mongodbUri });
+export async function openStore(mongodbUri: string, dataDir = DATA_DIR): Promise<{ db: mongoose.mongo.Db; checks(): Promise<void>; close(): Promise<void> }> {
+  const config = await loadConfig({ NODE_ENV: 'test', DATA_DIR: dataDir, MONGODB_URI: mongodbUri });
   const log = makeLogger({ level: 'error', stream: new Writable({ write: (_chunk, _encoding, done) => done() }) });
   await openDatabase({ config, log, mongodbUri });
   const { db } = mongoose.connection;

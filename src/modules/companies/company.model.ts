@@ -7,7 +7,8 @@ export type KycStatus = 'not_started' | 'in_progress' | 'submitted' | 'verified'
 export interface Company {
   name: string;
   email: string;
-  phone: string;
+  /** Absent for a company that was taken up from the former product. */
+  phone?: string;
   status: CompanyStatus;
   /** Why our staff last changed the status, and when; shown to staff only. */
   statusReason?: string;
@@ -28,7 +29,7 @@ export const companies = defineCollection<Company>({
   fields: {
     name: { type: String, required: true, maxlength: 200 },
     email: { type: String, required: true },
-    phone: { type: String, required: true },
+    phone: { type: String },
     status: { type: String, required: true, enum: ['active', 'suspended', 'closed'] },
     statusReason: { type: String, maxlength: 500 },
     statusChangedAt: { type: Date },
@@ -38,7 +39,6 @@ export const companies = defineCollection<Company>({
     gstinState: { type: String, match: /^\d{2}$/ },
     emailVerifiedAt: { type: Date },
   },
-  personal: { name: '[erased]', email: (id) => `erased-${id}@erased.invalid`, phone: '[erased]', gstin: null, statusReason: null },
   indexes: [{ keys: { status: 1, _id: 1 } }, { keys: { kycStatus: 1, _id: 1 } }],
 });
 
@@ -72,5 +72,4 @@ export const locations = defineCollection<Location>({
     gstin: { type: String },
     archivedAt: { type: Date },
   },
-  personal: { name: '[erased]', contactName: '[erased]', phone: '[erased]', line1: '[erased]', line2: null, gstin: null },
 });

@@ -10,7 +10,7 @@ export interface CompanyView {
   id: string;
   name: string;
   email: string;
-  phone: string;
+  phone?: string;
   status: string;
   kycStatus: string;
   emailVerified: boolean;
@@ -25,7 +25,7 @@ export function companyView(row: Row<Company>): CompanyView {
     id: row._id,
     name: row.name,
     email: row.email,
-    phone: row.phone,
+    ...(row.phone === undefined ? {} : { phone: row.phone }),
     status: row.status,
     kycStatus: row.kycStatus,
     emailVerified: row.emailVerifiedAt !== undefined,
@@ -39,7 +39,7 @@ export const companyShape = shape<CompanyView>({
   id: field.id().required(),
   name: Joi.string().required(),
   email: Joi.string().required(),
-  phone: Joi.string().required(),
+  phone: Joi.string(),
   status: Joi.string().required(),
   kycStatus: Joi.string().required(),
   emailVerified: Joi.boolean().required(),

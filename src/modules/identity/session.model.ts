@@ -19,6 +19,8 @@ export interface SessionSlot {
   gen?: number;
   hash?: string;
   prevHash?: string;
+  /** On a session of the former product: the hash of its token, until the slot is taken anew. */
+  formerHash?: string;
   rotatedAt?: Date;
   startedAt?: Date;
   idleExpiresAt?: Date;
@@ -38,6 +40,7 @@ export interface SessionSlot {
 export const sessions = machineRows<SessionSlot>('sessions', [
   { keys: { userId: 1, live: -1, lastUsedAt: 1 } },
   { keys: { sid: 1 }, unique: true, partial: { sid: { $exists: true } } },
+  { keys: { formerHash: 1 }, partial: { formerHash: { $exists: true } } },
   { keys: { endedAt: 1 }, partial: { endedAt: { $exists: true } } },
 ]);
 

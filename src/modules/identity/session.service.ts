@@ -16,6 +16,7 @@ import { users, type User } from './user.model.ts';
 /** For how long a retry of a refresh, whose answer was lost, still gets the successor. */
 const RETRY_MS = 10_000;
 const ENDED_KEPT = 50;
+const FORMER_TOKEN = /^[\w-]{40,200}$/;
 
 export interface TokenPair {
   accessToken: string;
@@ -44,7 +45,7 @@ export async function openSession(user: Row<User>, { address, userAgent }: Conne
     address: { $literal: address },
     userAgent: { $literal: userAgent },
   };
-  const slot = await takeSlot(user, [...ending('replaced'), { $set: fresh }, { $unset: ['prevHash', 'rotatedAt', 'endedBecause'] }]);
+  const slot = await takeSlot(user, [...ending('replaced'), { $set: fresh }, { $unset: ['prevHash', 'rotatedAt', 'endedBecause', 'formerHash'] }]);
   noteEnded(...(slot.ended ?? []).map((e) => e.sid));
   return pair(user, refresh);
 }
@@ -113,7 +114,7 @@ function pair(user: Row<User>, refresh: RefreshToken): TokenPair {
  * spent token ends the whole session (401 `refresh_token_reused`); a forged one is 401 and changes nothing.
  */
 export async function refreshSession(text: string): Promise<TokenPair> {
-  const token = kit().tokens.readRefresh(text);
+  const token = kit().tokens.readRefresh(text) ?? (await formerToken(text));
   if (!token) throw refused();
   const next = kit().tokens.refreshSuccessor(token);
   const slot = (await rotate(token, next)) ?? (await explainRefusal(token));
@@ -124,6 +125,13 @@ export async function refreshSession(text: string): Promise<TokenPair> {
   }
   await assertMayEnter(user);
   return pair(user, next);
+}
+
+/** A token of the former product is the first of the family that its session was given when it was taken up. */
+async function formerToken(text: string): Promise<RefreshToken | undefined> {
+  if (!FORMER_TOKEN.test(text)) return undefined;
+  const slot = await sessions.findOne({ formerHash: kit().tokens.hash('refresh', text) });
+  return slot?.sid === undefined ? undefined : { sid: slot.sid, gen: 0, secret: text };
 }
 
 async function rotate(token: RefreshToken, next: RefreshToken): Promise<SessionSlot | undefined> {

@@ -5,7 +5,8 @@ import { kycJobs, kycSchedules } from './kyc.jobs.ts';
 import { kycRoutes } from './kyc.routes.ts';
 
 export type { BankInput, PanInput } from './kyc.input.rules.ts';
-export type { Kyc, KycDocument, VaultEntry } from './kyc.model.ts';
+export type { Documents, Kyc, KycDocument, VaultEntry } from './kyc.model.ts';
+export { overallStatus } from './kyc.rules.ts';
 export { ownKyc, saveBankAccount, saveGstin, savePan } from './kyc.service.ts';
 
 export const kycModule: Module = {

@@ -1,13 +1,11 @@
 import mongoose from 'mongoose';
-import { connection } from './connect.ts';
 import { bulkDoor, type BulkDoor } from './collection.bulk.ts';
 import { readDoor, type ReadDoor } from './collection.read.ts';
 import { writeDoor, type WriteDoor } from './collection.write.ts';
-import { prepareKeyVault } from './keyring.ts';
 import { sealedFields, sealedSchema, type SealedField } from './sealed-fields.ts';
-import { makeSealing } from './sealing.ts';
+import { makeSealing, type Sealing } from './sealing.ts';
 import { serverValidator } from './validator.ts';
-import { indexName, type CollectionSpec, type IndexSpec } from './types.ts';
+import type { CollectionSpec, IndexSpec } from './types.ts';
 
 export type { BulkChange, ChangeOf, Filter, FindOptions, Guard, IndexSpec, Row, Stored } from './types.ts';
 
@@ -22,6 +20,7 @@ interface Registered {
   spec: CollectionSpec;
   model: Model;
   sealed: readonly SealedField[];
+  sealing: Sealing | undefined;
   door: Collection<object>;
 }
 
@@ -52,7 +51,7 @@ export function defineCollection<T extends object>(spec: CollectionSpec): Collec
   const sealed = sealedFields(spec, schema as unknown as mongoose.Schema);
   const sealing = makeSealing(spec, sealed);
   const door = { name: spec.name, ...readDoor<T>(spec, model, sealing), ...writeDoor<T>(spec, model, sealing), ...bulkDoor<T>(spec, sealing) };
-  registry.set(spec.name, { spec, model, sealed, door: door as unknown as Collection<object> });
+  registry.set(spec.name, { spec, model, sealed, sealing, door: door as unknown as Collection<object> });
   return door;
 }
 
@@ -73,40 +72,19 @@ export function doorOf(name: string): Collection<object> {
   return found.door;
 }
 
-/** Creates missing collections with their validators, and missing indexes; changes nothing that is right already. */
-export async function prepareCollections(): Promise<void> {
-  const { db } = connection();
-  if (!db) throw new Error('Not connected');
-  await prepareKeyVault();
-  const existing = new Map((await db.listCollections({}, { nameOnly: false }).toArray()).map((c) => [c.name, c]));
-  for (const { spec, model, sealed } of registry.values()) {
-    const validator = serverValidator(spec, model, sealed);
-    const found = existing.get(spec.name);
-    if (!found) await db.createCollection(spec.name, { validator }).catch(ignoreExisting);
-    else if (JSON.stringify((found as { options?: { validator?: unknown } }).options?.validator) !== JSON.stringify(validator)) {
-      await db.command({ collMod: spec.name, validator });
-    }
-    await prepareIndexes(spec.name, [...(spec.listed === false ? [] : [LIST_INDEX]), ...(spec.indexes ?? [])], found !== undefined);
-  }
-}
-
-/** Creates the missing ones of some indexes; one read when all are there, so that a second start is quick. */
-export async function prepareIndexes(name: string, indexes: readonly IndexSpec[], exists: boolean): Promise<void> {
-  const { db } = connection();
-  if (!db || indexes.length === 0) return;
-  const wanted = indexes.map((index) => ({
-    key: index.keys,
-    name: indexName(index),
-    ...(index.unique ? { unique: true } : {}),
-    ...(index.partial ? { partialFilterExpression: index.partial } : {}),
-    ...(index.expireAfterSeconds === undefined ? {} : { expireAfterSeconds: index.expireAfterSeconds }),
+/** What the server must know of each declared collection: its validator and its indexes. */
+export function declaredSchema(): { name: string; validator: Record<string, unknown>; indexes: readonly IndexSpec[] }[] {
+  return [...registry.values()].map(({ spec, model, sealed }) => ({
+    name: spec.name,
+    validator: serverValidator(spec, model, sealed),
+    indexes: [...(spec.listed === false ? [] : [LIST_INDEX]), ...(spec.indexes ?? [])],
   }));
-  const present = exists ? new Set((await db.collection(name).listIndexes().toArray()).map((i) => String(i['name']))) : new Set<string>();
-  const missing = wanted.filter((w) => !present.has(w.name));
-  if (missing.length > 0) await db.collection(name).createIndexes(missing);
 }
 
-function ignoreExisting(error: unknown): void {
-  // Two processes may start at once; NamespaceExists means that the other one was quicker.
-  if (!(error instanceof mongoose.mongo.MongoServerError && error.code === 48)) throw error;
+/** A complete row as it is stored, sealed for its company: for data migrations, which have their own transactions. */
+export async function storedRow(name: string, row: Record<string, unknown> & { _id: string; companyId: string }): Promise<Record<string, unknown>> {
+  const found = registry.get(name);
+  if (!found) throw new Error(`No collection ${name} is declared`);
+  if (!found.sealing) return row;
+  return (await found.sealing.writer(row.companyId)).row(row);
 }

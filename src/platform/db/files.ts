@@ -5,9 +5,9 @@ import mongoose from 'mongoose';
 import { nowMs } from '../clock.ts';
 import { AppError } from '../errors.ts';
 import { newId } from '../ids.ts';
-import { prepareIndexes } from './collection.ts';
 import { connection } from './connect.ts';
 import { openTransaction } from './tx.ts';
+import type { IndexSpec } from './types.ts';
 
 /** A file that has arrived whole; rows refer to it by its id. */
 export interface StoredFile {
@@ -50,11 +50,9 @@ function bucket(): mongoose.mongo.GridFSBucket {
   return new mongoose.mongo.GridFSBucket(database(), { bucketName: BUCKET });
 }
 
-/** Creates the index that sweeping walks along; GridFS makes its own with the first upload. */
-export async function prepareFiles(): Promise<void> {
-  const name = `${BUCKET}.files`;
-  const exists = await database().listCollections({ name }, { nameOnly: true }).hasNext();
-  await prepareIndexes(name, [{ keys: { 'metadata.purpose': 1, uploadDate: 1 } }], exists);
+/** The index that sweeping walks along; GridFS makes its own with the first upload. */
+export function declaredFiles(): { name: string; indexes: readonly IndexSpec[] } {
+  return { name: `${BUCKET}.files`, indexes: [{ keys: { 'metadata.purpose': 1, uploadDate: 1 } }] };
 }
 
 /** Stores a stream as it comes, never whole in memory, or bytes that are there already; what a refused or broken one left behind is removed. */

@@ -1,6 +1,5 @@
 import mongoose from 'mongoose';
 import { connection } from './connect.ts';
-import { prepareIndexes } from './collection.ts';
 import { openTransaction } from './tx.ts';
 import { isDuplicateKey } from './duplicate-key.ts';
 import type { IndexSpec } from './types.ts';
@@ -127,17 +126,7 @@ export function machineRows<R extends { _id: string }>(name: MachineRowsName, in
   };
 }
 
-/** Creates the machine-row collections and their indexes, before the first transaction. */
-export async function prepareMachineRows(): Promise<void> {
-  const { db } = connection();
-  if (!db) throw new Error('Not connected');
-  const existing = new Set((await db.listCollections({}, { nameOnly: true }).toArray()).map((c) => c.name));
-  for (const name of Object.keys(MACHINE_ROWS) as MachineRowsName[]) {
-    if (!existing.has(name)) {
-      await db.createCollection(name).catch((error: unknown) => {
-        if (!(error instanceof mongoose.mongo.MongoServerError && error.code === 48)) throw error;
-      });
-    }
-    await prepareIndexes(name, registered.get(name) ?? [], existing.has(name));
-  }
+/** Every machine-row collection with its indexes. */
+export function declaredMachineRows(): { name: string; indexes: readonly IndexSpec[] }[] {
+  return (Object.keys(MACHINE_ROWS) as MachineRowsName[]).map((name) => ({ name, indexes: registered.get(name) ?? [] }));
 }

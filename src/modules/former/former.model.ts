@@ -1,0 +1,67 @@
+import { defineCollection } from '../../platform/db/collection.ts';
+import type { Sealed } from '../../platform/db/sealed.ts';
+
+/** A company's access to its own shop, as the former product kept it; the store connections take it over. */
+export interface Integration {
+  platform: string;
+  shop: string;
+  scopes: string[];
+  accessToken?: Sealed<string>;
+}
+
+export const integrations = defineCollection<Integration>({
+  name: 'integrations',
+  rowName: 'integration',
+  fields: {
+    platform: { type: String, required: true },
+    shop: { type: String, required: true },
+    scopes: { type: [String], required: true },
+  },
+  sealed: { accessToken: { mask: 'none' } },
+  bounds: { scopes: 50 },
+});
+
+/** What an outside provider gave us for a user: only ever used in the user's own name. */
+export interface OauthGrant {
+  userId: string;
+  provider: string;
+  accessToken?: Sealed<string>;
+  refreshToken?: Sealed<string>;
+}
+
+export const oauthGrants = defineCollection<OauthGrant>({
+  name: 'oauth_grants',
+  rowName: 'oauth_grant',
+  fields: { userId: { type: String, required: true }, provider: { type: String, required: true } },
+  sealed: { accessToken: { mask: 'none' }, refreshToken: { mask: 'none' } },
+  listed: false,
+  indexes: [{ keys: { companyId: 1, userId: 1, provider: 1 }, unique: true }],
+});
+
+/**
+ * What a further member of a company had proved of himself: the former product kept one KYC a person, this one keeps one
+ * a company. Of an Aadhaar number only the last four digits are here.
+ */
+export interface FormerKyc {
+  userId: string;
+  status: string;
+  pan?: Sealed<string>;
+  bankAccount?: Sealed<{ accountNumber: string; ifsc: string; holderName: string }>;
+  aadhaarLastFour?: string;
+  addressLines?: Sealed<string[]>;
+}
+
+export const formerKycs = defineCollection<FormerKyc>({
+  name: 'former_kycs',
+  rowName: 'former_kyc',
+  fields: {
+    userId: { type: String, required: true },
+    status: { type: String, required: true },
+    aadhaarLastFour: { type: String, match: /^\d{4}$/ },
+  },
+  sealed: {
+    pan: { mask: (pan: string) => `XXXXXX${pan.slice(-4)}` },
+    bankAccount: { mask: ({ accountNumber, ifsc }: { accountNumber: string; ifsc: string }) => ({ accountNumber: `XXXXXX${accountNumber.slice(-4)}`, ifsc }) },
+    addressLines: { mask: 'none' },
+  },
+});
