@@ -1,4 +1,5 @@
 import { strict as assert } from 'node:assert';
+import { createCipheriv } from 'node:crypto';
 import { AppError } from '../../src/platform/errors.ts';
 import { gstinCheckCharacter, hasVerhoeffCheck } from '../../src/platform/identifiers.ts';
 import { loadIfscTable } from '../../src/modules/kyc/ifsc.data.ts';
@@ -212,6 +213,12 @@ describe('KYC rules', () => {
       assert.deepEqual(await Promise.all([pdf(), png(), jpeg()].map(judgeFile)), ['application/pdf', 'image/png', 'image/jpeg']);
       assert.equal(await judgeFile(Buffer.concat([jpeg(), Buffer.alloc(16)])), 'image/jpeg', 'padding');
       assert.equal(await judgeFile(Buffer.concat([jpeg(), jpeg()])), 'image/jpeg', 'a phone\'s second picture');
+    });
+
+    it('takes large pictures, whose bytes hold every short word by chance', async () => {
+      const noise = createCipheriv('aes-128-ctr', Buffer.alloc(16, 7), Buffer.alloc(16)).update(Buffer.alloc(30_000_000));
+      assert.equal(await judgeFile(Buffer.concat([text('%PDF-1.7\n1 0 obj\n<< /Length 30000000 >>\nstream\n'), noise, text('\nendstream\nendobj\n'), pdf()])), 'application/pdf');
+      assert.equal(await judgeFile(png(noise)), 'image/png');
     });
 
     const bad: [string, Buffer][] = [
