@@ -3,6 +3,7 @@ import { createServer, type Server } from 'node:net';
 import mongoose from 'mongoose';
 import { requireMayReceiveMoney } from '../../src/modules/companies/index.ts';
 import { createOperator } from '../../src/modules/identity/index.ts';
+import { kycs } from '../../src/modules/kyc/kyc.model.ts';
 import { kycSchedules } from '../../src/modules/kyc/kyc.jobs.ts';
 import { PLATFORM_COMPANY_ID, systemCtx } from '../../src/platform/context.ts';
 import { useRuntime, runtime } from '../../src/platform/runtime.ts';
@@ -190,6 +191,10 @@ describe('KYC', () => {
       assert.match(one?.envelope ?? '', /^e1\./);
       assert.notEqual(one?.envelope, two?.envelope);
       assert.ok(one?.blind && two?.blind && one.blind !== two.blind);
+      const own = systemCtx('test', a.companyId);
+      for (const spelling of [PAN.number, ` ${PAN.number.toLowerCase()} `, 'abc pe-1234 f']) {
+        assert.equal((await kycs.findOne(own, kycs.blind(own, 'pan', spelling)))?.companyId, a.companyId, spelling);
+      }
     });
 
     it('R2 clear text is refused by the server', async () => {
