@@ -123,12 +123,3 @@ export async function resendVerification(ctx: OutsideTx): Promise<void> {
 export async function ownUser(ctx: Ctx): Promise<Row<User>> {
   return users.get(ctx, ctx.actor.id);
 }
-
-/** Changes the asker's own name or phone under the version that was seen. */
-export async function changeOwnUser(ctx: OutsideTx, change: { name?: string; phone?: string }, version: number): Promise<Row<User>> {
-  const faults = makeFaults();
-  const name = change.name === undefined ? undefined : parseName(faults, 'name', change.name);
-  const phone = parsePhone(faults, change.phone);
-  faults.throwIfAny();
-  return withTransaction(ctx, async (ctx) => users.update(ctx, ctx.actor.id, { $set: { name, phone } }, { version }));
-}

@@ -3,8 +3,7 @@ import { mapPage } from '../../platform/pagination.ts';
 import { SCOPES } from '../../platform/permissions.ts';
 import { field, idParams, pageOf, pageQuery, route, shape } from '../../platform/route.ts';
 import { createApiKey, getApiKey, listApiKeys, revokeApiKey, rotateApiKey, type NewApiKey } from './api-key.service.ts';
-import { apiKeyShape, apiKeyView, mintedKeyShape, mintedKeyView, userShape, userView } from './identity.views.ts';
-import { setUserStatus, unlockUser } from './staff.service.ts';
+import { apiKeyShape, apiKeyView, mintedKeyShape, mintedKeyView } from './identity.views.ts';
 
 const DAY_SECONDS = 86_400;
 
@@ -68,38 +67,5 @@ export const apiKeyRoutes = [
     errors: ['api_key_revoked'],
     handle: (ctx, { params, body }) => rotateApiKey(ctx, params.id, body.overlapSeconds ?? DAY_SECONDS),
     view: mintedKeyView,
-  }),
-];
-
-export const staffRoutes = [
-  route({
-    method: 'post',
-    path: '/v1/admin/users/:id/unlock',
-    summary: "Lift the lock-out of a user's sign-in",
-    permission: 'admin:users',
-    params: idParams,
-    response: userShape,
-    handle: (ctx, { params }) => unlockUser(ctx, params.id),
-    view: userView,
-  }),
-  route({
-    method: 'post',
-    path: '/v1/admin/users/:id/disable',
-    summary: 'Shut a user out; the sessions end at once',
-    permission: 'admin:users',
-    params: idParams,
-    response: userShape,
-    handle: (ctx, { params }) => setUserStatus(ctx, params.id, 'disabled'),
-    view: userView,
-  }),
-  route({
-    method: 'post',
-    path: '/v1/admin/users/:id/enable',
-    summary: 'Let a disabled user in again',
-    permission: 'admin:users',
-    params: idParams,
-    response: userShape,
-    handle: (ctx, { params }) => setUserStatus(ctx, params.id, 'active'),
-    view: userView,
   }),
 ];

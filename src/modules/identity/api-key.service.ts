@@ -1,5 +1,5 @@
 import { now, nowMs } from '../../platform/clock.ts';
-import type { Ctx, OutsideTx } from '../../platform/context.ts';
+import type { Ctx, OutsideTx, Tx } from '../../platform/context.ts';
 import type { Row } from '../../platform/db/collection.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { conflict, forbidden } from '../../platform/errors.ts';
@@ -12,6 +12,7 @@ import { forgetApiKeys } from './api-key.access.ts';
 import { apiKeys, apiKeyUses, type ApiKey } from './api-key.model.ts';
 import { kit } from './identity.kit.ts';
 import { parseName } from './identity.rules.ts';
+import { companyOwners, noteSecurity } from './security.steps.ts';
 
 export interface NewApiKey {
   name: string;
@@ -46,8 +47,8 @@ export async function createApiKey(ctx: OutsideTx, input: NewApiKey): Promise<Mi
   const { key, secret } = newApiKey(id);
   const hash = kit().tokens.hash('apiKey', secret);
   const { limitPerMinute } = input;
-  const row = await withTransaction(ctx, async (ctx) =>
-    apiKeys.insert(ctx, {
+  const row = await withTransaction(ctx, async (ctx) => {
+    const made = await apiKeys.insert(ctx, {
       _id: id,
       name,
       scopes: [...new Set(input.scopes)],
@@ -55,8 +56,10 @@ export async function createApiKey(ctx: OutsideTx, input: NewApiKey): Promise<Mi
       createdBy: ctx.actor.id,
       ...(expiresAt ? { expiresAt } : {}),
       ...(limitPerMinute === undefined ? {} : { limitPerMinute }),
-    }),
-  );
+    });
+    await tellOfKey(ctx, 'api_key_created', id);
+    return made;
+  });
   return { row, key };
 }
 
@@ -68,7 +71,9 @@ export async function rotateApiKey(ctx: OutsideTx, id: string, overlapSeconds: n
     const before = await apiKeys.get(ctx, id);
     const previous = { previousHash: before.hash, previousUntil: new Date(nowMs() + overlapSeconds * 1000) };
     const guard = { where: { hash: before.hash, revokedAt: { $exists: false } }, otherwise: revoked };
-    return apiKeys.update(ctx, id, { $set: { hash, ...previous } }, guard);
+    const rotated = await apiKeys.update(ctx, id, { $set: { hash, ...previous } }, guard);
+    await tellOfKey(ctx, 'api_key_rotated', id);
+    return rotated;
   });
   forgetApiKeys(id);
   return { row, key };
@@ -79,8 +84,14 @@ export async function revokeApiKey(ctx: OutsideTx, id: string): Promise<void> {
   await withTransaction(ctx, async (ctx) => {
     const change = { $set: { revokedAt: now() }, $unset: { previousHash: '' as const, previousUntil: '' as const } };
     await apiKeys.update(ctx, id, change, { where: { revokedAt: { $exists: false } }, otherwise: revoked });
+    await tellOfKey(ctx, 'api_key_revoked', id);
   });
   forgetApiKeys(id);
+}
+
+/** Keys open the whole company, so all of its owners hear of them. */
+async function tellOfKey(tx: Tx, type: 'api_key_created' | 'api_key_rotated' | 'api_key_revoked', keyId: string): Promise<void> {
+  await noteSecurity(tx, type, { userId: tx.actor.id, tell: await companyOwners(tx), details: { keyId } });
 }
 
 function revoked() {

@@ -1,9 +1,11 @@
 import Joi from 'joi';
 import { field, idParams, pageOf, route, shape } from '../../platform/route.ts';
 import { resendVerification, verifyEmail, type Registration } from './account.service.ts';
+import { askForEmailChange, confirmEmailChange } from './email.service.ts';
 import { sessionShape, sessionView, signedInShape, signedInView, tokenShape, tokenView } from './identity.views.ts';
 import type { Acceptance } from './invitation.service.ts';
-import { forgotPassword, resetPassword } from './password.service.ts';
+import { changePassword, forgotPassword, resetPassword } from './password.service.ts';
+import { reauthenticate } from './reauth.service.ts';
 import { endOwnSession, ownSessions, refreshSession, signOut, signOutEverywhere } from './session.service.ts';
 import { joinCompany, signIn, signUp, type Credentials } from './sign-in.service.ts';
 
@@ -115,6 +117,52 @@ export const authRoutes = [
     limit: 'sensitive',
     response: 'none',
     handle: (ctx) => resendVerification(ctx),
+    view: () => undefined,
+  }),
+  route({
+    method: 'post',
+    path: '/v1/auth/email/change',
+    summary: 'Ask for another e-mail address: a link goes to it, a notice to the present one',
+    permission: 'signedIn',
+    limit: 'sensitive',
+    body: shape<{ email: string; password: string }>({ email: email().required(), password: password().required() }),
+    response: 'none',
+    errors: ['invalid_credentials', 'email_taken', 'too_many_attempts'],
+    handle: (ctx, { body }) => askForEmailChange(ctx, body),
+    view: () => undefined,
+  }),
+  route({
+    method: 'post',
+    path: '/v1/auth/email/confirm',
+    summary: 'Make the new e-mail address yours with the token mailed to it',
+    permission: 'public',
+    limit: 'public',
+    body: shape<{ token: string }>({ token: secret().required() }),
+    response: Joi.object<{ email: string; emailVerified: boolean }>({ email: Joi.string().required(), emailVerified: Joi.boolean().required() }),
+    errors: ['token_invalid', 'email_taken'],
+    handle: (ctx, { body }) => confirmEmailChange(ctx, body.token),
+    view: ({ email }) => ({ email, emailVerified: true }),
+  }),
+  route({
+    method: 'post',
+    path: '/v1/auth/reauthenticate',
+    summary: 'Prove again who you are, to change e-mail, phone or second factor from an older session',
+    permission: 'signedIn',
+    body: shape<{ password: string }>({ password: password().required() }),
+    response: 'none',
+    errors: ['invalid_credentials', 'too_many_attempts'],
+    handle: (ctx, { body }) => reauthenticate(ctx, body),
+    view: () => undefined,
+  }),
+  route({
+    method: 'post',
+    path: '/v1/auth/password/change',
+    summary: 'Change your password; your other sessions end',
+    permission: 'signedIn',
+    body: shape<{ currentPassword: string; newPassword: string }>({ currentPassword: password().required(), newPassword: password().required() }),
+    response: 'none',
+    errors: ['invalid_credentials', 'password_changed', 'too_many_attempts'],
+    handle: (ctx, { body }) => changePassword(ctx, body),
     view: () => undefined,
   }),
   route({

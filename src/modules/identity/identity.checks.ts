@@ -70,7 +70,7 @@ const noClearTokens: Check = {
       if (!isHash(token.hash)) problems.push(`One-time token ${token._id} holds something other than a hash`);
     }
     for await (const user of users.each(everywhere('check'), {}, { fields: ['passwordHash'] })) {
-      if (!user.passwordHash.startsWith('$argon2id$')) problems.push(`User ${user._id} has a password in another form than argon2id`);
+      if (user.passwordHash !== undefined && !user.passwordHash.startsWith('$argon2id$')) problems.push(`User ${user._id} has a password in another form than argon2id`);
     }
     return problems;
   },

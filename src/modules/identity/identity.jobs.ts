@@ -2,6 +2,7 @@ import { inCompany } from '../../platform/context.ts';
 import { job } from '../../platform/jobs.ts';
 import type { Subscriber } from '../../platform/outbox.ts';
 import { sendReset } from './password.service.ts';
+import { endSessions } from './session.service.ts';
 import { endCompanySessions } from './staff.service.ts';
 
 /** Finds out whether an address that asked for a reset is known, out of the asker's sight. */
@@ -10,6 +11,14 @@ export const sendResetMail = job<{ email: string }>({
   attempts: 5,
   backoffMs: 2_000,
   handle: (ctx, { email }) => sendReset(ctx, email),
+});
+
+/** Ends sessions that a committed change has made worthless. */
+export const endSessionsJob = job<{ userId: string; because: string; startedBefore: string; except?: string }>({
+  name: 'identity.end-sessions',
+  attempts: 10,
+  backoffMs: 1_000,
+  handle: (_ctx, { userId, because, startedBefore, except }) => endSessions(userId, because, { except, startedBefore: new Date(startedBefore) }),
 });
 
 /** A company that is no longer active signs everybody out. */

@@ -120,6 +120,28 @@ export const sessionShape = shape<SessionView>({
   current: Joi.boolean().required(),
 });
 
+export interface StaffSessionView extends Omit<SessionView, 'current'> {
+  userId: string;
+  companyId: string;
+}
+
+/** A session as our staff see it. */
+export function staffSessionView(row: SessionSlot): StaffSessionView {
+  const { id, createdAt, lastUsedAt, expiresAt, address, userAgent } = sessionView({ ...row, current: false });
+  return { id, userId: row.userId, companyId: row.companyId, createdAt, lastUsedAt, expiresAt, address, userAgent };
+}
+
+export const staffSessionShape = shape<StaffSessionView>({
+  id: field.id().required(),
+  userId: field.id().required(),
+  companyId: field.id().required(),
+  createdAt: field.isoTime().required(),
+  lastUsedAt: field.isoTime().required(),
+  expiresAt: field.isoTime().required(),
+  address: Joi.string().allow('').required(),
+  userAgent: Joi.string().allow('').required(),
+});
+
 export interface InvitationView {
   id: string;
   email: string;

@@ -1,11 +1,12 @@
 import type { Module } from '../../platform/module.ts';
 import { startSessionFeed } from './access.ts';
-import { apiKeyRoutes, staffRoutes } from './api-key.routes.ts';
+import { apiKeyRoutes } from './api-key.routes.ts';
 import { authRoutes } from './auth.routes.ts';
 import { identityChecks } from './identity.checks.ts';
 import { sessionRetention } from './session.retention.ts';
-import { onCompanyStatus, sendResetMail } from './identity.jobs.ts';
+import { endSessionsJob, onCompanyStatus, sendResetMail } from './identity.jobs.ts';
 import { memberRoutes } from './member.routes.ts';
+import { staffRoutes } from './staff.routes.ts';
 
 export { findUserByEmail } from './access.queries.ts';
 export { makeAuthenticator, startSessionFeed } from './access.ts';
@@ -18,7 +19,7 @@ export type { User } from './user.model.ts';
 export const identityModule: Module = {
   name: 'identity',
   routes: [...authRoutes, ...memberRoutes, ...apiKeyRoutes, ...staffRoutes],
-  jobs: [sendResetMail],
+  jobs: [sendResetMail, endSessionsJob],
   subscribers: [onCompanyStatus],
   checks: identityChecks,
   retention: sessionRetention,

@@ -28,13 +28,14 @@ export function resetMail({ to, name, link, minutes }: LinkMail & { minutes: num
   };
 }
 
-/** Tells the owner of an account that its password was changed. */
-export function passwordChangedMail({ to, name }: Omit<LinkMail, 'link'>): OutgoingMail {
+/** Carries the link that makes a new address the account's; goes to the new address. */
+export function emailChangeMail({ to, name, link, minutes }: LinkMail & { minutes: number }): OutgoingMail {
   return {
-    kind: 'password_changed',
+    kind: 'change_email',
     to,
-    subject: 'Your password was changed',
-    text: `Hello ${name},\n\nthe password of your account was just changed, and all sessions were ended.\n\nIf it was not you, set a new password now and tell our support.\n`,
+    subject: 'Confirm your new e-mail address',
+    text: `Hello ${name},\n\nthis address shall become the one of your account at Dakiya. Open this link within ${minutes} minutes:\n\n${link}\n\nIf you did not ask for this, ignore this mail.\n`,
+    links: [link],
   };
 }
 

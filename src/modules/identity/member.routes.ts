@@ -2,9 +2,10 @@ import Joi from 'joi';
 import { mapPage } from '../../platform/pagination.ts';
 import { COMPANY_ROLES } from '../../platform/permissions.ts';
 import { field, idParams, pageOf, pageQuery, route, shape } from '../../platform/route.ts';
-import { changeOwnUser, ownUser } from './account.service.ts';
+import { ownUser } from './account.service.ts';
 import { invitationShape, invitationView, userShape, userView } from './identity.views.ts';
 import { invite, type Invitation } from './invitation.service.ts';
+import { changeOwnUser, type OwnChange } from './me.service.ts';
 import { addMember, changeMember, getMember, listMembers, removeMember, type MemberChange, type NewMember } from './member.service.ts';
 
 const role = () => Joi.string().valid(...COMPANY_ROLES);
@@ -24,10 +25,12 @@ export const memberRoutes = [
     method: 'patch',
     path: '/v1/me',
     summary: 'Change your own name or phone',
+    description: 'Another phone needs a sign-in of the last ten minutes, or the password in the body.',
     permission: 'me:write',
     ifMatch: true,
-    body: shape<{ name?: string; phone?: string }>({ name: field.text(200), phone: field.text(40) }).min(1),
+    body: shape<OwnChange>({ name: field.text(200), phone: field.text(40), password: field.text(1024) }).min(1),
     response: userShape,
+    errors: ['reauthentication_required', 'invalid_credentials', 'too_many_attempts'],
     handle: (ctx, { body, ifMatch }) => changeOwnUser(ctx, body, ifMatch),
     view: userView,
   }),

@@ -10,6 +10,7 @@ import { noteEnded, noteGrant } from './access.ts';
 import { addUser, asEmailTaken, askToVerify, assertEmailFree, newPassword } from './account.service.ts';
 import { assertGoodPassword } from './identity.kit.ts';
 import { mayManage, parseEmail, parseName, parsePhone, roleRefused } from './identity.rules.ts';
+import { noteSecurity } from './security.steps.ts';
 import { endSessions } from './session.service.ts';
 import { users, type User } from './user.model.ts';
 
@@ -74,6 +75,7 @@ export async function changeMember(ctx: OutsideTx, id: string, change: MemberCha
     assertMayManage(ctx, member);
     if (member.role === 'owner' && (change.role ?? 'owner') !== 'owner') await keepAnOwner(ctx, member);
     const moved = change.role !== undefined || change.locationIds !== undefined;
+    if (moved) await noteSecurity(ctx, 'member_changed', { userId: id, details: { role: change.role ?? member.role } });
     return users.update(
       ctx,
       id,
@@ -95,6 +97,7 @@ export async function removeMember(ctx: OutsideTx, id: string, version: number):
     assertMayManage(ctx, member);
     if (member.role === 'owner') await keepAnOwner(ctx, member);
     await users.remove(ctx, id, { version });
+    await noteSecurity(ctx, 'member_removed', { userId: id, details: { role: member.role } });
   });
   noteEnded(id);
   await endSessions(id, 'removed');

@@ -1,6 +1,8 @@
 import { now } from '../../platform/clock.ts';
 import { inCompany, systemCtx, PLATFORM_COMPANY_ID, type OutsideTx } from '../../platform/context.ts';
+import type { Row } from '../../platform/db/collection.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
+import { conflict } from '../../platform/errors.ts';
 import { runtime } from '../../platform/runtime.ts';
 import { ownCompany } from '../companies/index.ts';
 import { queueMail } from '../notifications/index.ts';
@@ -9,11 +11,13 @@ import { everywhere } from './access.queries.ts';
 import { newPassword } from './account.service.ts';
 import { assertGoodPassword, kit, portalLink } from './identity.kit.ts';
 import { parseEmail } from './identity.rules.ts';
-import { passwordChangedMail, resetMail } from './mail.rules.ts';
-import { endSessions } from './session.service.ts';
+import { resetMail } from './mail.rules.ts';
+import { assertFresh } from './reauth.service.ts';
+import { noteSecurity } from './security.steps.ts';
+import { endOthersForSure, endSessions } from './session.service.ts';
 import { openLock } from './throttle.service.ts';
-import { findToken, mintToken, tokenInvalid, useToken } from './token.service.ts';
-import { oneTimeTokens, users } from './user.model.ts';
+import { findToken, mintToken, tokenInvalid, useOthers, useToken } from './token.service.ts';
+import { oneTimeTokens, users, type User } from './user.model.ts';
 
 /** Nobody's mailbox is filled by strangers. */
 const MAX_OPEN_RESETS = 5;
@@ -54,20 +58,43 @@ export async function resetPassword(ctx: OutsideTx, secret: string, password: st
   const user = await users.findOne(everywhere('password reset'), { _id: token.userId ?? '', email: token.email });
   if (!user) throw tokenInvalid();
   const own = inCompany(ctx, user.companyId);
-  const company = user.companyId === PLATFORM_COMPANY_ID ? undefined : await ownCompany(own);
-  await assertGoodPassword(password, { email: user.email, name: user.name, ...(company ? { companyName: company.name } : {}) });
+  await assertGoodFor(own, user, password);
   const secrets = await newPassword(password);
   const changed = await withTransaction(own, async (ctx) => {
     const seen = await users.get(ctx, user._id);
     await useToken(ctx, token);
     const epoch = seen.epoch + 1;
     const row = await users.update(ctx, user._id, { $set: { ...secrets, epoch, minEpoch: epoch } }, { version: seen.version });
-    const others = { userId: user._id, purpose: 'resetPassword' as const, usedAt: { $exists: false }, expiresAt: { $gt: now() } };
-    for (const other of await oneTimeTokens.find(ctx, others, { limit: 100 })) await useToken(ctx, other);
-    await queueMail(ctx, passwordChangedMail({ to: user.email, name: user.name }));
+    await useOthers(ctx, user._id, 'resetPassword');
+    await noteSecurity(ctx, 'password_reset', { userId: user._id, tell: [user] });
     return row;
   });
   noteGrant(changed);
   await endSessions(user._id, 'password');
   await openLock(user.email);
+}
+
+/** The password rules with the user's own names; `own` is a ctx of his company. */
+async function assertGoodFor(own: OutsideTx, user: Row<User>, password: string): Promise<void> {
+  const company = user.companyId === PLATFORM_COMPANY_ID ? undefined : await ownCompany(own);
+  await assertGoodPassword(password, { email: user.email, name: user.name, ...(company ? { companyName: company.name } : {}) });
+}
+
+/**
+ * Changes the asker's password, proved by the present one. His other sessions end, open reset links and known devices
+ * are worth nothing any more, the session that asks goes on; he is told by mail.
+ */
+export async function changePassword(ctx: OutsideTx, input: { currentPassword: string; newPassword: string }): Promise<void> {
+  const user = await assertFresh(ctx, { password: input.currentPassword });
+  await assertGoodFor(ctx, user, input.newPassword);
+  const secrets = await newPassword(input.newPassword);
+  const { sessionId: except } = ctx.actor;
+  await withTransaction(ctx, async (ctx) => {
+    const where = { passwordSetAt: user.passwordSetAt };
+    await users.update(ctx, user._id, { $set: secrets }, { where, otherwise: () => conflict('password_changed', 'The password has changed meanwhile') });
+    await useOthers(ctx, user._id, 'resetPassword');
+    await noteSecurity(ctx, 'password_changed', { userId: user._id, tell: [user] });
+    endOthersForSure(ctx, user._id, { because: 'password', except });
+  });
+  await endSessions(user._id, 'password', { except });
 }

@@ -29,6 +29,10 @@ export interface SessionSlot {
   epoch?: number;
   address?: string;
   userAgent?: string;
+  /** When the person last proved who he is in this session: by signing in, or by the password again. */
+  provedAt?: Date;
+  /** The owner was told by mail of a sign-in from this address with this program. */
+  told?: boolean;
   endedBecause?: string;
   /** Families that ended lately; kept as long as one of their access tokens could live. */
   ended?: { sid: string; at: Date }[];
@@ -39,6 +43,7 @@ export interface SessionSlot {
 
 export const sessions = machineRows<SessionSlot>('sessions', [
   { keys: { userId: 1, live: -1, lastUsedAt: 1 } },
+  { keys: { live: 1, lastUsedAt: -1, _id: -1 } },
   { keys: { sid: 1 }, unique: true, partial: { sid: { $exists: true } } },
   { keys: { formerHash: 1 }, partial: { formerHash: { $exists: true } } },
   { keys: { endedAt: 1 }, partial: { endedAt: { $exists: true } } },
@@ -50,6 +55,8 @@ export interface ThrottleRow {
   count: number;
   windowEndsAt: Date;
   lockedUntil?: Date;
+  /** On accounts and devices: the next attempt is not judged before. */
+  waitUntil?: Date;
   /** On addresses: the account keys that failed there lately, so that an unlock of one frees its address too. */
   accounts?: string[];
   expireAt: Date;

@@ -1,6 +1,7 @@
 import { now, nowMs } from '../../platform/clock.ts';
-import { PLATFORM_COMPANY_ID, inCompany, type Ctx, type OutsideTx } from '../../platform/context.ts';
+import { PLATFORM_COMPANY_ID, inCompany, systemCtx, type Ctx, type OutsideTx, type Tx } from '../../platform/context.ts';
 import type { Row } from '../../platform/db/collection.ts';
+import { withTransaction } from '../../platform/db/transaction.ts';
 import { forbidden, notFound, unauthenticated, type AppError } from '../../platform/errors.ts';
 import { newId } from '../../platform/ids.ts';
 import type { ConnectionFacts } from '../../platform/route.ts';
@@ -10,6 +11,7 @@ import { ownCompany, type Company } from '../companies/index.ts';
 import { accessLifeMs, noteEnded, noteGrant } from './access.ts';
 import { everywhere } from './access.queries.ts';
 import { kit } from './identity.kit.ts';
+import { noteSecurity } from './security.steps.ts';
 import { sessions, type SessionSlot } from './session.model.ts';
 import { users, type User } from './user.model.ts';
 
@@ -26,7 +28,7 @@ export interface TokenPair {
 }
 
 /** Opens a session in one of the user's slots; the least used one gives way when all are taken. */
-export async function openSession(user: Row<User>, { address, userAgent }: ConnectionFacts): Promise<TokenPair> {
+export async function openSession(user: Row<User>, { address, userAgent }: ConnectionFacts, told = false): Promise<TokenPair> {
   const refresh = kit().tokens.newRefresh();
   const { sessionIdleSeconds, sessionAbsoluteSeconds } = runtime().config;
   const at = now();
@@ -38,16 +40,23 @@ export async function openSession(user: Row<User>, { address, userAgent }: Conne
     hash: kit().tokens.hash('refresh', refresh.secret),
     startedAt: at,
     lastUsedAt: at,
+    provedAt: at,
     idleExpiresAt: new Date(at.getTime() + sessionIdleSeconds * 1000),
     absoluteExpiresAt: new Date(at.getTime() + sessionAbsoluteSeconds * 1000),
     epoch: user.epoch,
     // Text from outside must not be read as an expression of the pipeline.
     address: { $literal: address },
     userAgent: { $literal: userAgent },
+    told,
   };
   const slot = await takeSlot(user, [...ending('replaced'), { $set: fresh }, { $unset: ['prevHash', 'rotatedAt', 'endedBecause', 'formerHash'] }]);
   noteEnded(...(slot.ended ?? []).map((e) => e.sid));
   return pair(user, refresh);
+}
+
+/** True when the user was told of a sign-in from this address with this program, as far as his slots remember. */
+export async function wasTold(userId: string, { address, userAgent }: ConnectionFacts): Promise<boolean> {
+  return (await sessions.findOne({ userId, told: true, address, userAgent })) !== undefined;
 }
 
 /**
@@ -86,15 +95,38 @@ function ending(because: string): object[] {
   ];
 }
 
-async function endOne(filter: { sid?: string; userId?: string; sessionId?: string }, because: string): Promise<SessionSlot | undefined> {
+interface Which {
+  sid?: string | { $ne: string };
+  userId?: string;
+  sessionId?: string;
+  startedAt?: { $lt: Date };
+}
+
+async function endOne(filter: Which, because: string): Promise<SessionSlot | undefined> {
   const slot = await sessions.change({ ...filter, live: true }, ending(because) as never);
   if (slot?.sid !== undefined) noteEnded(slot.sid);
   return slot;
 }
 
-/** Ends all sessions of a user; their access tokens stop at once here, within about a second elsewhere. */
-export async function endSessions(userId: string, because: string): Promise<void> {
-  while (await endOne({ userId }, because));
+/** Which sessions of a user end: all, all but one, those that began before a moment. */
+export interface Ending {
+  except?: string | undefined;
+  startedBefore?: Date;
+}
+
+/** Ends sessions of a user; their access tokens stop at once here, within about a second elsewhere. */
+export async function endSessions(userId: string, because: string, { except, startedBefore }: Ending = {}): Promise<void> {
+  const which = { userId, ...(except === undefined ? {} : { sid: { $ne: except } }), ...(startedBefore ? { startedAt: { $lt: startedBefore } } : {}) };
+  while (await endOne(which, because));
+}
+
+/**
+ * Asks with the caller's transaction for the end of a user's other sessions that began before now: what the caller does
+ * at once after its commit then also happens when its process dies in between.
+ */
+export function endOthersForSure(tx: Tx, userId: string, { because, except }: { because: string; except: string | undefined }): void {
+  const startedBefore = now().toISOString();
+  tx.enqueue({ name: 'identity.end-sessions', payload: { userId, because, startedBefore, ...(except === undefined ? {} : { except }) } });
 }
 
 function pair(user: Row<User>, refresh: RefreshToken): TokenPair {
@@ -162,6 +194,7 @@ async function explainRefusal(token: RefreshToken): Promise<SessionSlot> {
   if (spentNow && slot.rotatedAt && at.getTime() - slot.rotatedAt.getTime() < RETRY_MS) return slot;
   await endOne({ sid: token.sid }, 'reuse');
   runtime().log.warn('session.token_reused', { userId: slot.userId, sessionId: slot.sessionId });
+  await withTransaction(systemCtx('refresh', slot.companyId), async (ctx) => noteSecurity(ctx, 'refresh_token_reused', { userId: slot.userId }));
   throw unauthenticated('refresh_token_reused', 'This refresh token was used before, so the session was ended; sign in again');
 }
 
@@ -194,6 +227,11 @@ export async function ownSessions(ctx: Ctx): Promise<(SessionSlot & { current: b
   const live = { userId: ctx.actor.id, live: true, idleExpiresAt: { $gt: at }, absoluteExpiresAt: { $gt: at } };
   const rows = await sessions.find(live, { sort: { lastUsedAt: -1 } });
   return rows.map((row) => ({ ...row, current: row.sid === ctx.actor.sessionId }));
+}
+
+/** Ends one session by its id; false when it is not live. */
+export async function endSession(sessionId: string, because: string): Promise<boolean> {
+  return (await endOne({ sessionId }, because)) !== undefined;
 }
 
 /** Ends one of the asker's own sessions; 404 for any other. */

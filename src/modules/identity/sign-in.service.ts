@@ -1,4 +1,4 @@
-import { inCompany, type OutsideTx } from '../../platform/context.ts';
+import { PLATFORM_COMPANY_ID, inCompany, type OutsideTx } from '../../platform/context.ts';
 import type { Row } from '../../platform/db/collection.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { AppError, conflict, unauthenticated } from '../../platform/errors.ts';
@@ -11,7 +11,8 @@ import { registerCompany, type Registration } from './account.service.ts';
 import { kit } from './identity.kit.ts';
 import { parseEmail } from './identity.rules.ts';
 import { acceptInvitation, type Acceptance } from './invitation.service.ts';
-import { assertMayEnter, openSession, type TokenPair } from './session.service.ts';
+import { noteSecurity } from './security.steps.ts';
+import { assertMayEnter, openSession, wasTold, type TokenPair } from './session.service.ts';
 import { addressCounters, attemptCounters, deviceCounters, forgetFailures, underThrottle } from './throttle.service.ts';
 import { users, type User } from './user.model.ts';
 
@@ -45,14 +46,31 @@ export async function signIn(ctx: OutsideTx, input: Credentials, facts: Connecti
   const email = parsed.ok ? parsed.value : input.email.trim().toLowerCase();
   const known = await users.findOne(ctx, { email });
   const deviceId = input.deviceToken === undefined ? undefined : knownDevice(known, input.deviceToken);
-  const counters = deviceId === undefined ? attemptCounters(facts.address, email) : deviceCounters(deviceId);
+  const onLocked = (): Promise<void> => noteLocked(ctx, known);
+  const counters = deviceId === undefined ? { ...attemptCounters(facts.address, email), onLocked } : deviceCounters(deviceId);
   const isFailure = (error: unknown): boolean => error instanceof AppError && error.code === 'invalid_credentials';
   const user = await underThrottle(counters, () => assertPassword(known, input.password), isFailure);
   const company = await assertMayEnter(user);
   await forgetFailures(email);
   await strengthen(ctx, user, input.password);
-  const deviceToken = deviceId === undefined || input.deviceToken === undefined ? newDeviceToken(user) : input.deviceToken;
-  return { ...(await openSession(user, facts)), deviceToken, user, company };
+  if (deviceId !== undefined && input.deviceToken !== undefined) return { ...(await openSession(user, facts)), deviceToken: input.deviceToken, user, company };
+  await tellOfNewDevice(ctx, user, facts);
+  return { ...(await openSession(user, facts, true)), deviceToken: newDeviceToken(user), user, company };
+}
+
+/** Mails the owner, but not again for the same address and program while that session is among his last ones. */
+async function tellOfNewDevice(ctx: OutsideTx, user: Row<User>, facts: ConnectionFacts): Promise<void> {
+  if (await wasTold(user._id, facts)) return;
+  await withTransaction(inCompany(ctx, user.companyId), async (ctx) => {
+    await noteSecurity(ctx, 'new_device', { userId: user._id, tell: [user], address: facts.address });
+  });
+}
+
+/** Writes the same for accounts that exist and that do not, so that neither time nor answer tells them apart. */
+async function noteLocked(ctx: OutsideTx, user: Row<User> | undefined): Promise<void> {
+  await withTransaction(inCompany(ctx, user?.companyId ?? PLATFORM_COMPANY_ID), async (ctx) => {
+    await noteSecurity(ctx, 'sign_in_locked', user ? { userId: user._id } : {});
+  });
 }
 
 async function assertPassword(user: Row<User> | undefined, password: string): Promise<Row<User>> {
@@ -66,7 +84,7 @@ const passwordChanged = (): AppError => conflict('password_changed', 'The passwo
 /** Hashes again when the parameters have grown since; a change meanwhile wins. */
 async function strengthen(ctx: OutsideTx, user: Row<User>, password: string): Promise<void> {
   const { passwords } = kit();
-  if (!passwords.needsRehash(user.passwordHash)) return;
+  if (user.passwordHash === undefined || !passwords.needsRehash(user.passwordHash)) return;
   const passwordHash = await passwords.hash(password);
   await withTransaction(inCompany(ctx, user.companyId), async (ctx) =>
     users.update(ctx, user._id, { $set: { passwordHash } }, { where: { passwordHash: user.passwordHash }, otherwise: passwordChanged }),

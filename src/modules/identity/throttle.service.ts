@@ -1,30 +1,40 @@
 import { now, nowMs } from '../../platform/clock.ts';
 import { limited, unavailable } from '../../platform/errors.ts';
+import { pause } from '../../platform/pause.ts';
 import { addressKey } from '../../platform/rate-limit.ts';
 import { runtime } from '../../platform/runtime.ts';
 import { kit } from './identity.kit.ts';
 import { lockedForSeconds } from './identity.rules.ts';
-import { throttles } from './session.model.ts';
+import { throttles, type ThrottleRow } from './session.model.ts';
 
 const MAX_IN_TURN = 256;
 const MAX_ACCOUNTS = 20;
+/** The longest wait before an attempt, in steps of SIGN_IN_DELAY_MS. */
+const MAX_DELAYS = 5;
 
 /** The counters that one attempt counts against: by address and account, or by a known device alone. */
 export interface Counters {
   keys: readonly string[];
   /** The account's counter, when it is among the keys. */
   account?: string;
+  /** Told once when this attempt has locked the account. */
+  onLocked?: () => Promise<void>;
 }
 
 /** Counters of an attempt from somewhere: the address (not with RATE_LIMITS=off) and the account, known or not. */
 export function attemptCounters(address: string, email: string): Counters {
   const account = accountKey(email);
-  return { keys: runtime().config.rateLimits ? [addressCounter(address), account] : [account], account };
+  return { keys: runtime().config.rateLimits ? [account, addressCounter(address)] : [account], account };
 }
 
 /** Counters of an attempt from a device that has signed in before: its own only, so nobody else can lock it out. */
 export function deviceCounters(deviceId: string): Counters {
   return { keys: [`device:${kit().blind(deviceId)}`] };
+}
+
+/** Counters of somebody who is signed in and proves again who he is: nobody else can lock them. */
+export function sessionCounters(sid: string): Counters {
+  return { keys: [`session:${kit().blind(sid)}`] };
 }
 
 /** Counters of calls that must not tell who exists, by address alone; none with RATE_LIMITS=off. */
@@ -34,19 +44,24 @@ export function addressCounters(address: string): Counters {
 
 /**
  * Runs one attempt under its counters: 429 `too_many_attempts` with Retry-After while one is locked, otherwise the
- * attempt, whose failure (as `isFailure` says) is counted. Attempts under one counter run one after the other in this
- * process, so a burst of guesses cannot pass the check together.
+ * attempt, whose failure (as `isFailure` says) is counted. After two failures the next attempt waits, longer with each.
+ * Attempts under one counter run one after the other in this process, so a burst of guesses cannot pass the check
+ * together; with several processes as many more as there are processes may.
  */
 export async function underThrottle<T>(counters: Counters, attempt: () => Promise<T>, isFailure: (error: unknown) => boolean): Promise<T> {
-  return inTurn(counters.keys, async () => {
-    await assertOpen(counters);
+  const judge = async (): Promise<T> => {
     try {
       return await attempt();
     } catch (error) {
       if (isFailure(error)) await countFailure(counters);
       throw error;
     }
-  });
+  };
+  // One key inside the other: who waits for an account's delay does not hold up his whole address.
+  return counters.keys.reduceRight<() => Promise<T>>((inner, key) => () => inTurn(key, async () => {
+    await assertOpen(key);
+    return inner();
+  }), judge)();
 }
 
 /** Forgets the failures of an account after a sign-in that succeeded. */
@@ -68,15 +83,24 @@ function addressCounter(address: string): string {
   return `address:${kit().blind(addressKey(address))}`;
 }
 
-async function assertOpen({ keys }: Counters): Promise<void> {
-  if (keys.length === 0) return;
-  const rows = await throttles.find({ _id: { $in: [...keys] } });
-  const seconds = Math.max(0, ...rows.map((row) => lockedForSeconds(row, now())));
+async function assertOpen(key: string): Promise<void> {
+  const row = await throttles.findOne({ _id: key });
+  const seconds = lockedForSeconds(row, now());
   if (seconds > 0) throw limited('too_many_attempts', `Too many failed attempts; try again in ${seconds} s`, seconds);
+  const waitMs = row ? waitOf(row) : 0;
+  if (waitMs > 0) await pause(waitMs);
 }
 
-async function countFailure({ keys, account }: Counters): Promise<void> {
-  const { rateLimitAuthFailures: max, rateLimitAuthWindowSeconds, lockoutSeconds } = runtime().config;
+/** Milliseconds until the next attempt is judged; bounded, whatever the clock did since. */
+function waitOf(row: ThrottleRow): number {
+  const ms = (row.waitUntil?.getTime() ?? 0) - nowMs();
+  return Math.min(ms, MAX_DELAYS * runtime().config.signInDelayMs);
+}
+
+async function countFailure({ keys, account, onLocked }: Counters): Promise<void> {
+  const { rateLimitAuthFailures: max, rateLimitAuthWindowSeconds, lockoutSeconds, signInDelayMs } = runtime().config;
+  const delays = { $min: [MAX_DELAYS, { $pow: [2, { $subtract: ['$count', 2] }] }] };
+  const waitUntil = { $cond: [{ $gte: ['$count', 2] }, { $add: [now(), { $toLong: { $multiply: [signInDelayMs, delays] } }] }, '$$REMOVE'] };
   const windowEndsAt = new Date(nowMs() + rateLimitAuthWindowSeconds * 1000);
   const lockedUntil = new Date(nowMs() + lockoutSeconds * 1000);
   const expireAt = new Date(nowMs() + (rateLimitAuthWindowSeconds + lockoutSeconds) * 1000);
@@ -88,23 +112,22 @@ async function countFailure({ keys, account }: Counters): Promise<void> {
     const counted = { count: { $cond: [over, 1, { $add: ['$count', 1] }] }, windowEndsAt: { $cond: [over, windowEndsAt, '$windowEndsAt'] } };
     const pipeline = [
       { $set: { ...counted, ...accounts, expireAt } },
-      { $set: { lockedUntil: { $cond: [{ $gte: ['$count', max] }, lockedUntil, '$$REMOVE'] } } },
+      { $set: { lockedUntil: { $cond: [{ $gte: ['$count', max] }, lockedUntil, '$$REMOVE'] }, ...(key.startsWith('address:') ? {} : { waitUntil }) } },
     ];
-    await throttles.change({ _id: key }, pipeline as never, { upsert: true });
+    const row = await throttles.change({ _id: key }, pipeline as never, { upsert: true });
+    if (key === account && row?.count === max) await onLocked?.();
   }
 }
 
 const turns = new Map<string, { tail: Promise<unknown>; waiting: number }>();
 
-/** Runs `work` when everybody who came before under each of the keys is done; 503 `busy` when too many wait. */
-async function inTurn<T>(keys: readonly string[], work: () => Promise<T>): Promise<T> {
-  const [key, ...rest] = keys;
-  if (key === undefined) return work();
+/** Runs `work` when everybody who came before under the key is done; 503 `busy` when too many wait. */
+async function inTurn<T>(key: string, work: () => Promise<T>): Promise<T> {
   const turn = turns.get(key) ?? { tail: Promise.resolve(), waiting: 0 };
   if (turn.waiting >= MAX_IN_TURN) throw unavailable('busy', 'Too many sign-ins at once; try again in a moment', 2);
   turns.set(key, turn);
   turn.waiting += 1;
-  const mine = turn.tail.then(() => inTurn(rest, work));
+  const mine = turn.tail.then(work);
   turn.tail = mine.catch(() => undefined);
   try {
     return await mine;
@@ -113,4 +136,3 @@ async function inTurn<T>(keys: readonly string[], work: () => Promise<T>): Promi
     if (turn.waiting === 0) turns.delete(key);
   }
 }
-

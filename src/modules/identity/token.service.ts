@@ -31,6 +31,12 @@ export async function useToken(tx: Tx, token: Row<OneTimeToken>): Promise<void> 
   await oneTimeTokens.update(tx, token._id, { $set: { usedAt: now() } }, { where, otherwise: tokenInvalid });
 }
 
+/** Uses up the user's other live tokens of a purpose, so that one link that worked ends the rest. */
+export async function useOthers(tx: Tx, userId: string, purpose: TokenKind): Promise<void> {
+  const others = { userId, purpose, usedAt: { $exists: false }, expiresAt: { $gt: now() } };
+  for (const other of await oneTimeTokens.find(tx, others, { limit: 100 })) await useToken(tx, other);
+}
+
 /** The refusal of a mailed secret, which never says why. */
 export function tokenInvalid(): AppError {
   return invalid('token_invalid', 'This link is not valid, was used already, or has ended; ask for a new one');

@@ -13,11 +13,14 @@ export interface User {
   /** Limits a member to these locations; absent means all. */
   locationIds?: string[];
   status: UserStatus;
-  passwordHash: string;
+  /** Absent for who signs in with Google only. */
+  passwordHash?: string;
   passwordSetAt: Date;
   emailVerifiedAt?: Date;
   /** What the KYC of the own company says; on owners only. */
   kycStatus?: string;
+  /** Since when a second factor is asked for; its secret is in `mfa_factors`. */
+  mfaEnabledAt?: Date;
   /** When staff last lifted a lock-out of this user. */
   unlockedAt?: Date;
   /** Grows when role, locations or status change; access tokens carry the epoch they were issued under. */
@@ -36,10 +39,11 @@ export const users = defineCollection<User>({
     role: { type: String, required: true, enum: ['owner', 'admin', 'operations', 'finance', 'viewer', 'operator', 'platform_admin'] },
     locationIds: { type: [String], default: undefined },
     status: { type: String, required: true, enum: ['active', 'disabled'] },
-    passwordHash: { type: String, required: true },
+    passwordHash: { type: String },
     passwordSetAt: { type: Date, required: true },
     emailVerifiedAt: { type: Date },
     kycStatus: { type: String },
+    mfaEnabledAt: { type: Date },
     unlockedAt: { type: Date },
     epoch: { type: Number, required: true },
     minEpoch: { type: Number, required: true },
@@ -53,7 +57,7 @@ export const users = defineCollection<User>({
   ],
 });
 
-export type TokenKind = 'verifyEmail' | 'resetPassword' | 'invitation';
+export type TokenKind = 'verifyEmail' | 'changeEmail' | 'resetPassword' | 'invitation';
 
 /** A secret of a mailed link, kept as its HMAC; works once and until `expiresAt`. */
 export interface OneTimeToken {
@@ -75,7 +79,7 @@ export const oneTimeTokens = defineCollection<OneTimeToken>({
   name: 'one_time_tokens',
   rowName: 'token',
   fields: {
-    purpose: { type: String, required: true, enum: ['verifyEmail', 'resetPassword', 'invitation'] },
+    purpose: { type: String, required: true, enum: ['verifyEmail', 'changeEmail', 'resetPassword', 'invitation'] },
     hash: { type: String, required: true },
     expiresAt: { type: Date, required: true },
     usedAt: { type: Date },

@@ -1,0 +1,54 @@
+import { now } from '../../platform/clock.ts';
+import { inCompany, type OutsideTx } from '../../platform/context.ts';
+import type { Row } from '../../platform/db/collection.ts';
+import { withTransaction } from '../../platform/db/transaction.ts';
+import { makeFaults } from '../../platform/faults.ts';
+import { runtime } from '../../platform/runtime.ts';
+import { noteEmailVerified } from '../companies/index.ts';
+import { queueMail } from '../notifications/index.ts';
+import { asEmailTaken, assertEmailFree } from './account.service.ts';
+import { portalLink } from './identity.kit.ts';
+import { parseEmail } from './identity.rules.ts';
+import { emailChangeMail } from './mail.rules.ts';
+import { assertFresh, type Proofs } from './reauth.service.ts';
+import { noteSecurity } from './security.steps.ts';
+import { findToken, mintToken, tokenInvalid, useOthers, useToken } from './token.service.ts';
+import { users, type User } from './user.model.ts';
+
+/**
+ * Mails a link to a new address of the asker, who must prove himself; nothing changes before it is opened. The present
+ * address is told. 409 `email_taken`, 400 for the address that the account has already.
+ */
+export async function askForEmailChange(ctx: OutsideTx, input: { email: string } & Proofs): Promise<void> {
+  const faults = makeFaults();
+  const email = faults.take('email', parseEmail(input.email));
+  faults.throwIfAny();
+  const user = await assertFresh(ctx, input);
+  if (email === user.email) {
+    faults.add('email', 'is your address already');
+    faults.throwIfAny();
+  }
+  await assertEmailFree(email);
+  const seconds = runtime().config.emailChangeSeconds;
+  await withTransaction(ctx, async (ctx) => {
+    const { secret } = await mintToken(ctx, { purpose: 'changeEmail', email, userId: user._id }, seconds);
+    const link = portalLink('confirm-email', secret);
+    await queueMail(ctx, emailChangeMail({ to: email, name: user.name, link, minutes: Math.max(1, Math.floor(seconds / 60)) }));
+    await noteSecurity(ctx, 'email_change_requested', { userId: user._id, tell: [user] });
+  });
+}
+
+/** Makes the mailed address the account's, once; the old one is told and other links of this kind die. */
+export async function confirmEmailChange(ctx: OutsideTx, secret: string): Promise<Row<User>> {
+  const token = await findToken('changeEmail', secret);
+  return withTransaction(inCompany(ctx, token.companyId), async (ctx) => {
+    const user = await users.findOne(ctx, { _id: token.userId ?? '', status: 'active' });
+    if (!user) throw tokenInvalid();
+    await useToken(ctx, token);
+    await useOthers(ctx, user._id, 'changeEmail');
+    const changed = await users.update(ctx, user._id, { $set: { email: token.email, emailVerifiedAt: now() } }, { version: user.version });
+    if (user.role === 'owner') await noteEmailVerified(ctx);
+    await noteSecurity(ctx, 'email_changed', { userId: user._id, tell: [user] });
+    return changed;
+  }).catch(asEmailTaken);
+}
