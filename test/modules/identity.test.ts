@@ -89,7 +89,7 @@ describe('identity', () => {
       ['Meera-Das-2026!', /your name/],
       [`Aa1-${'x'.repeat(200)}`, /at most 128/],
     ] as const) {
-      it(`refuses the password ${password.slice(0, 16)} and says why`, async () => {
+      it(`R13 refuses the password ${password.slice(0, 16)} and says why`, async () => {
         const answer = await world.api('POST', '/v1/auth/register', { body: { ...body, email: 'new@example.in', password } });
         assert.equal(answer.status, 400);
         const fields = answer.body.error.details.fields as { path: string; message: string }[];
@@ -108,7 +108,7 @@ describe('identity', () => {
   });
 
   describe('sign-in', () => {
-    it('answers alike for an unknown address and a wrong password', async () => {
+    it('R14 answers alike for an unknown address and a wrong password', async () => {
       const unknown = await login('nobody@example.in');
       const wrong = await login(merchant.email, {}, 'Wrong-Horse-7-Battery');
       for (const answer of [unknown, wrong]) assert.deepEqual([answer.status, codeOf(answer)], [401, 'invalid_credentials']);
@@ -125,7 +125,7 @@ describe('identity', () => {
       }
     });
 
-    it('hashes again when the parameters have grown', async () => {
+    it('R12 hashes again when the parameters have grown', async () => {
       const { default: argon2 } = await import('argon2');
       const old = await argon2.hash(PASSWORD, { type: argon2.argon2id, memoryCost: 8192, timeCost: 1, parallelism: 1 });
       await world.db.collection('users').updateOne({ email: merchant.email }, { $set: { passwordHash: old } });
@@ -137,7 +137,7 @@ describe('identity', () => {
   });
 
   describe('refresh tokens', () => {
-    it('give one successor to 50 parallel refreshes, and the family lives on', async () => {
+    it('R18 give one successor to 50 parallel refreshes, and the family lives on', async () => {
       const { refreshToken } = (await login(merchant.email)).body;
       const { answers, statuses } = await race(50, () => refresh(refreshToken));
       assert.deepEqual(statuses, { 200: 50 });
@@ -147,7 +147,7 @@ describe('identity', () => {
       assert.equal((await me(next.body.accessToken)).status, 200);
     });
 
-    it('end the whole session when a spent one comes back, in the retry window too once the successor was used', async () => {
+    it('R18 end the whole session when a spent one comes back, in the retry window too once the successor was used', async () => {
       const first = (await login(merchant.email)).body;
       const second = (await refresh(first.refreshToken)).body;
       const third = (await refresh(second.refreshToken)).body;
@@ -166,7 +166,7 @@ describe('identity', () => {
       assert.equal((await refresh(second.refreshToken)).status, 401);
     });
 
-    it('cannot be forged to end anybody’s session', async () => {
+    it('R19 cannot be forged to end anybody’s session', async () => {
       const real = (await login(merchant.email)).body.refreshToken as string;
       const [, sid, , secret, mac] = real.split('.');
       const forged = [`rt2.${sid}.0.${'A'.repeat(43)}.${mac}`, `rt2.${sid}.0.${secret}.${'A'.repeat(22)}`, `rt2.${sid}.7.${secret}.${mac}`, 'rt2', ''];
@@ -174,7 +174,7 @@ describe('identity', () => {
       assert.equal((await refresh(real)).status, 200);
     });
 
-    it('end after the idle time and after the absolute time', async () => {
+    it('R22 end after the idle time and after the absolute time', async () => {
       const idle = (await login(merchant.email)).body.refreshToken;
       world.advance(14 * 86_400_000 + 1000);
       assert.equal((await refresh(idle)).status, 401);
@@ -188,7 +188,7 @@ describe('identity', () => {
       assert.equal((await refresh(refreshToken)).status, 401);
     });
 
-    it('are stored as hashes only', async () => {
+    it('R20 are stored as hashes only', async () => {
       const tokens = (await login(merchant.email)).body;
       const dump = JSON.stringify(await Promise.all(['sessions', 'users', 'throttles', 'audit', 'jobs'].map((name) => world.db.collection(name).find().toArray())));
       for (const secret of [tokens.refreshToken.split('.')[3], tokens.deviceToken.split('.')[3], tokens.accessToken]) assert.ok(!dump.includes(secret));
@@ -203,7 +203,7 @@ describe('identity', () => {
       owner = await world.merchant({ verified: false, location: false });
     });
 
-    it('stay under the cap with 60 parallel sign-ins', async () => {
+    it('R21 stay under the cap with 60 parallel sign-ins', async () => {
       const { answers, statuses } = await race(60, () => login(owner.email));
       assert.deepEqual(statuses, { 200: 60 });
       assert.equal(await world.db.collection('sessions').countDocuments({ userId: owner.userId, live: true }), 3);
@@ -213,7 +213,7 @@ describe('identity', () => {
       assert.equal(refreshed.filter((a) => a.status === 200).length, 3);
     });
 
-    it('can be listed and ended one by one', async () => {
+    it('R22 can be listed and ended one by one', async () => {
       const a = (await login(owner.email)).body;
       const b = (await login(owner.email)).body;
       const list = await world.api('GET', '/v1/auth/sessions', { token: a.accessToken });
@@ -229,7 +229,7 @@ describe('identity', () => {
       assert.equal((await me(a.accessToken)).status, 200);
     });
 
-    it('end at once with logout, and all of them with logout-all', async () => {
+    it('R22 end at once with logout, and all of them with logout-all', async () => {
       const [a, b, c] = [(await login(owner.email)).body, (await login(owner.email)).body, (await login(owner.email)).body];
       assert.equal((await world.api('POST', '/v1/auth/logout', { token: a.accessToken })).status, 204);
       assert.equal((await me(a.accessToken)).status, 401);
@@ -262,7 +262,7 @@ describe('identity', () => {
       owner = await world.merchant({ verified: false, location: false });
     });
 
-    it('prove an address once, of 30 parallel tries', async () => {
+    it('R25 prove an address once, of 30 parallel tries', async () => {
       assert.equal((await me(owner.token)).body.emailVerified, false);
       const token = await mailedToken(world, owner.email, /verify/i);
       const { statuses } = await race(30, () => world.api('POST', '/v1/auth/email/verify', { body: { token } }));
@@ -287,7 +287,7 @@ describe('identity', () => {
       assert.ok(!world.logLines.some((line) => line.includes(token) || line.includes(again)));
     });
 
-    it('set a new password once, end every session and tell the owner', async () => {
+    it('R25 set a new password once, end every session and tell the owner', async () => {
       const session = (await login(owner.email)).body;
       const known = await world.api('POST', '/v1/auth/password/forgot', { body: { email: owner.email } });
       const unknown = await world.api('POST', '/v1/auth/password/forgot', { body: { email: 'nobody@example.in' } });
@@ -462,7 +462,7 @@ describe('identity', () => {
   });
 
   describe('staff', () => {
-    it('disable a user at once and let him in again; operators decide on no staff', async () => {
+    it('R22 disable a user at once and let him in again; operators decide on no staff', async () => {
       const owner = await world.merchant({ verified: false, location: false });
       const session = (await login(owner.email)).body;
       const operator = await operatorToken(world, 'operator');
@@ -516,7 +516,7 @@ describe('identity under attack', () => {
     await world.checks().finally(() => world.close());
   });
 
-  it('locks after five failures, known address or not, and lets a known device in', async () => {
+  it('R15 locks after five failures, known address or not, and lets a known device in', async () => {
     const { deviceToken } = (await login(merchant.email, PASSWORD)).body;
     for (const email of [merchant.email, 'nobody@example.in']) {
       const { answers, statuses } = await race(40, () => login(email, WRONG));
@@ -554,7 +554,7 @@ describe('identity under attack', () => {
     assert.equal((await login(merchant.email, PASSWORD)).status, 200);
   });
 
-  it('stops one password sprayed over many accounts from one address', async () => {
+  it('R16 stops one password sprayed over many accounts from one address', async () => {
     world.advance(16 * 60_000);
     const { statuses } = await race(30, (i) => login(`victim${i}@example.in`, WRONG));
     assert.deepEqual(statuses, { 401: 5, 429: 25 });

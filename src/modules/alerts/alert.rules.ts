@@ -16,6 +16,7 @@ const ALERTS: Partial<Record<SecurityEventType, Alert>> = {
   'security.password_reset': { to: 'user', subject: 'Your password was changed', text: 'the password of your account was just set anew by a mailed link, and all sessions were ended.' },
   'security.password_changed': { to: 'user', subject: 'Your password was changed', text: 'the password of your account was just changed.' },
   'security.email_changed': { to: 'user', subject: 'Your e-mail address was changed', text: 'the e-mail address of your account was just changed.' },
+  'security.phone_changed': { to: 'user', subject: 'Your phone number was changed', text: 'the phone number of your account was just changed.' },
   'security.mfa_enabled': { to: 'user', subject: 'Two-step sign-in is on', text: 'two-step sign-in was just switched on for your account.' },
   'security.mfa_disabled': { to: 'user', subject: 'Two-step sign-in is off', text: 'two-step sign-in was just switched off for your account.' },
   'security.recovery_key_used': { to: 'user', subject: 'A recovery key was used', text: 'somebody signed in to your account with one of your recovery keys.' },

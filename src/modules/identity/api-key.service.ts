@@ -8,11 +8,11 @@ import { newId } from '../../platform/ids.ts';
 import type { Page, PageRequest } from '../../platform/pagination.ts';
 import type { Scope } from '../../platform/permissions.ts';
 import { newApiKey } from '../../platform/tokens.ts';
+import { noteSecurityEvent } from '../audit/index.ts';
 import { forgetApiKeys } from './api-key.access.ts';
 import { apiKeys, apiKeyUses, type ApiKey } from './api-key.model.ts';
 import { kit } from './identity.kit.ts';
 import { parseName } from './identity.rules.ts';
-import { companyOwners, noteSecurity } from './security.steps.ts';
 
 export interface NewApiKey {
   name: string;
@@ -89,9 +89,8 @@ export async function revokeApiKey(ctx: OutsideTx, id: string): Promise<void> {
   forgetApiKeys(id);
 }
 
-/** Keys open the whole company, so all of its owners hear of them. */
 async function tellOfKey(tx: Tx, type: 'api_key_created' | 'api_key_rotated' | 'api_key_revoked', keyId: string): Promise<void> {
-  await noteSecurity(tx, type, { userId: tx.actor.id, tell: await companyOwners(tx), details: { keyId } });
+  await noteSecurityEvent(tx, { type: `security.${type}`, userId: tx.actor.id, details: { keyId } });
 }
 
 function revoked() {

@@ -4,7 +4,7 @@ import { resendVerification, verifyEmail, type Registration } from './account.se
 import { askForEmailChange, confirmEmailChange } from './email.service.ts';
 import { sessionShape, sessionView, signedInShape, signedInView, tokenShape, tokenView } from './identity.views.ts';
 import type { Acceptance } from './invitation.service.ts';
-import { changePassword, forgotPassword, resetPassword } from './password.service.ts';
+import { changePassword, forgotPassword, resetPassword, type NewPassword } from './password.service.ts';
 import { reauthenticate } from './reauth.service.ts';
 import { endOwnSession, ownSessions, refreshSession, signOut, signOutEverywhere } from './session.service.ts';
 import { joinCompany, signIn, signUp, type Credentials } from './sign-in.service.ts';
@@ -43,7 +43,7 @@ export const authRoutes = [
     limit: 'auth',
     body: shape<Credentials>({ email: email().required(), password: password().required(), otp: field.text(40), deviceToken: field.text(300) }),
     response: signedInShape,
-    errors: ['invalid_credentials', 'too_many_attempts', 'account_disabled', 'company_suspended'],
+    errors: ['invalid_credentials', 'mfa_required', 'invalid_otp', 'too_many_attempts', 'account_disabled', 'company_suspended'],
     handle: (ctx, { body, connection }) => signIn(ctx, body, connection),
     view: signedInView,
   }),
@@ -125,9 +125,9 @@ export const authRoutes = [
     summary: 'Ask for another e-mail address: a link goes to it, a notice to the present one',
     permission: 'signedIn',
     limit: 'sensitive',
-    body: shape<{ email: string; password: string }>({ email: email().required(), password: password().required() }),
+    body: shape<{ email: string; password: string; otp?: string }>({ email: email().required(), password: password().required(), otp: field.text(40) }),
     response: 'none',
-    errors: ['invalid_credentials', 'email_taken', 'too_many_attempts'],
+    errors: ['invalid_credentials', 'mfa_required', 'invalid_otp', 'email_taken', 'too_many_attempts'],
     handle: (ctx, { body }) => askForEmailChange(ctx, body),
     view: () => undefined,
   }),
@@ -148,9 +148,9 @@ export const authRoutes = [
     path: '/v1/auth/reauthenticate',
     summary: 'Prove again who you are, to change e-mail, phone or second factor from an older session',
     permission: 'signedIn',
-    body: shape<{ password: string }>({ password: password().required() }),
+    body: shape<{ password: string; otp?: string }>({ password: password().required(), otp: field.text(40) }),
     response: 'none',
-    errors: ['invalid_credentials', 'too_many_attempts'],
+    errors: ['invalid_credentials', 'mfa_required', 'invalid_otp', 'too_many_attempts'],
     handle: (ctx, { body }) => reauthenticate(ctx, body),
     view: () => undefined,
   }),
@@ -159,9 +159,9 @@ export const authRoutes = [
     path: '/v1/auth/password/change',
     summary: 'Change your password; your other sessions end',
     permission: 'signedIn',
-    body: shape<{ currentPassword: string; newPassword: string }>({ currentPassword: password().required(), newPassword: password().required() }),
+    body: shape<NewPassword>({ currentPassword: password().required(), newPassword: password().required(), otp: field.text(40) }),
     response: 'none',
-    errors: ['invalid_credentials', 'password_changed', 'too_many_attempts'],
+    errors: ['invalid_credentials', 'mfa_required', 'invalid_otp', 'password_changed', 'too_many_attempts'],
     handle: (ctx, { body }) => changePassword(ctx, body),
     view: () => undefined,
   }),

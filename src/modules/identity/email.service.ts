@@ -4,14 +4,14 @@ import type { Row } from '../../platform/db/collection.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { makeFaults } from '../../platform/faults.ts';
 import { runtime } from '../../platform/runtime.ts';
+import { noteSecurityEvent } from '../audit/index.ts';
 import { noteEmailVerified } from '../companies/index.ts';
 import { queueMail } from '../notifications/index.ts';
 import { asEmailTaken, assertEmailFree } from './account.service.ts';
 import { portalLink } from './identity.kit.ts';
 import { parseEmail } from './identity.rules.ts';
-import { emailChangeMail } from './mail.rules.ts';
+import { emailChangeMail, emailNoticeMail } from './mail.rules.ts';
 import { assertFresh, type Proofs } from './reauth.service.ts';
-import { noteSecurity } from './security.steps.ts';
 import { findToken, mintToken, tokenInvalid, useOthers, useToken } from './token.service.ts';
 import { users, type User } from './user.model.ts';
 
@@ -34,7 +34,7 @@ export async function askForEmailChange(ctx: OutsideTx, input: { email: string }
     const { secret } = await mintToken(ctx, { purpose: 'changeEmail', email, userId: user._id }, seconds);
     const link = portalLink('confirm-email', secret);
     await queueMail(ctx, emailChangeMail({ to: email, name: user.name, link, minutes: Math.max(1, Math.floor(seconds / 60)) }));
-    await noteSecurity(ctx, 'email_change_requested', { userId: user._id, tell: [user] });
+    await queueMail(ctx, emailNoticeMail({ to: user.email, name: user.name, done: false }));
   });
 }
 
@@ -48,7 +48,8 @@ export async function confirmEmailChange(ctx: OutsideTx, secret: string): Promis
     await useOthers(ctx, user._id, 'changeEmail');
     const changed = await users.update(ctx, user._id, { $set: { email: token.email, emailVerifiedAt: now() } }, { version: user.version });
     if (user.role === 'owner') await noteEmailVerified(ctx);
-    await noteSecurity(ctx, 'email_changed', { userId: user._id, tell: [user] });
+    await noteSecurityEvent(ctx, { type: 'security.email_changed', userId: user._id });
+    await queueMail(ctx, emailNoticeMail({ to: user.email, name: user.name, done: true }));
     return changed;
   }).catch(asEmailTaken);
 }

@@ -19,6 +19,7 @@ export interface UserView {
   locationIds?: string[];
   status: string;
   emailVerified: boolean;
+  mfaEnabled: boolean;
   version: number;
   createdAt: string;
 }
@@ -35,6 +36,7 @@ export function userView(row: Row<User>): UserView {
     ...(row.locationIds === undefined ? {} : { locationIds: row.locationIds }),
     status: row.status,
     emailVerified: row.emailVerifiedAt !== undefined,
+    mfaEnabled: row.mfaEnabledAt !== undefined,
     version: row.version,
     createdAt: row.createdAt.toISOString(),
   };
@@ -50,6 +52,7 @@ export const userShape = shape<UserView>({
   locationIds: Joi.array().items(field.id()),
   status: Joi.string().required(),
   emailVerified: Joi.boolean().required(),
+  mfaEnabled: Joi.boolean().required(),
   version: field.version().required(),
   createdAt: field.isoTime().required(),
 });

@@ -6,6 +6,7 @@ import { identityChecks } from './identity.checks.ts';
 import { sessionRetention } from './session.retention.ts';
 import { endSessionsJob, onCompanyStatus, sendResetMail } from './identity.jobs.ts';
 import { memberRoutes } from './member.routes.ts';
+import { mfaRoutes } from './mfa.routes.ts';
 import { staffRoutes } from './staff.routes.ts';
 
 export { findUserByEmail } from './access.queries.ts';
@@ -18,7 +19,7 @@ export type { User } from './user.model.ts';
 
 export const identityModule: Module = {
   name: 'identity',
-  routes: [...authRoutes, ...memberRoutes, ...apiKeyRoutes, ...staffRoutes],
+  routes: [...authRoutes, ...mfaRoutes, ...memberRoutes, ...apiKeyRoutes, ...staffRoutes],
   jobs: [sendResetMail, endSessionsJob],
   subscribers: [onCompanyStatus],
   checks: identityChecks,

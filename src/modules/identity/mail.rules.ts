@@ -39,6 +39,19 @@ export function emailChangeMail({ to, name, link, minutes }: LinkMail & { minute
   };
 }
 
+/** Tells the present address that another one was asked for, or the former one that it is out of use. */
+export function emailNoticeMail({ to, name, done }: Omit<LinkMail, 'link'> & { done: boolean }): OutgoingMail {
+  const happened = done
+    ? 'your account now has another e-mail address, and this one does not sign in any more.'
+    : 'somebody asked for another e-mail address for your account. It changes when the link mailed to the new address is opened.';
+  return {
+    kind: 'email_notice',
+    to,
+    subject: done ? 'Your e-mail address was changed' : 'A new e-mail address was asked for',
+    text: `Hello ${name},\n\n${happened}\n\nIf it was not you, tell our support at once.\n`,
+  };
+}
+
 /** Invites somebody into a company. */
 export function invitationMail({ to, companyName, role, link }: { to: string; companyName: string; role: string; link: string }): OutgoingMail {
   return {

@@ -2,10 +2,10 @@ import type { OutsideTx } from '../../platform/context.ts';
 import type { Row } from '../../platform/db/collection.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { makeFaults } from '../../platform/faults.ts';
+import { noteSecurityEvent } from '../audit/index.ts';
 import { ownUser } from './account.service.ts';
 import { parseName, parsePhone } from './identity.rules.ts';
 import { assertFresh, type Proofs } from './reauth.service.ts';
-import { noteSecurity } from './security.steps.ts';
 import { users, type User } from './user.model.ts';
 
 export interface OwnChange extends Proofs {
@@ -27,7 +27,7 @@ export async function changeOwnUser(ctx: OutsideTx, { name: newName, phone: newP
   if (otherPhone || proofs.password !== undefined) await assertFresh(ctx, proofs);
   return withTransaction(ctx, async (ctx) => {
     const user = await users.update(ctx, ctx.actor.id, { $set: { name, phone } }, { version });
-    if (otherPhone) await noteSecurity(ctx, 'phone_changed', { userId: user._id, tell: [user] });
+    if (otherPhone) await noteSecurityEvent(ctx, { type: 'security.phone_changed', userId: user._id });
     return user;
   });
 }

@@ -28,7 +28,7 @@ export const memberRoutes = [
     description: 'Another phone needs a sign-in of the last ten minutes, or the password in the body.',
     permission: 'me:write',
     ifMatch: true,
-    body: shape<OwnChange>({ name: field.text(200), phone: field.text(40), password: field.text(1024) }).min(1),
+    body: shape<OwnChange>({ name: field.text(200), phone: field.text(40), password: field.text(1024), otp: field.text(40) }).min(1),
     response: userShape,
     errors: ['reauthentication_required', 'invalid_credentials', 'too_many_attempts'],
     handle: (ctx, { body, ifMatch }) => changeOwnUser(ctx, body, ifMatch),

@@ -5,12 +5,13 @@ import { conflict, forbidden } from '../../platform/errors.ts';
 import { makeFaults } from '../../platform/faults.ts';
 import type { Page, PageRequest } from '../../platform/pagination.ts';
 import type { CompanyRole } from '../../platform/permissions.ts';
+import { noteSecurityEvent } from '../audit/index.ts';
 import { activeLocation, ownCompany } from '../companies/index.ts';
 import { noteEnded, noteGrant } from './access.ts';
 import { addUser, asEmailTaken, askToVerify, assertEmailFree, newPassword } from './account.service.ts';
 import { assertGoodPassword } from './identity.kit.ts';
 import { mayManage, parseEmail, parseName, parsePhone, roleRefused } from './identity.rules.ts';
-import { noteSecurity } from './security.steps.ts';
+import { mfaFactors } from './mfa.model.ts';
 import { endSessions } from './session.service.ts';
 import { users, type User } from './user.model.ts';
 
@@ -75,7 +76,7 @@ export async function changeMember(ctx: OutsideTx, id: string, change: MemberCha
     assertMayManage(ctx, member);
     if (member.role === 'owner' && (change.role ?? 'owner') !== 'owner') await keepAnOwner(ctx, member);
     const moved = change.role !== undefined || change.locationIds !== undefined;
-    if (moved) await noteSecurity(ctx, 'member_changed', { userId: id, details: { role: change.role ?? member.role } });
+    if (moved) await noteSecurityEvent(ctx, { type: 'security.permission_changed', userId: id, details: { role: change.role ?? member.role } });
     return users.update(
       ctx,
       id,
@@ -97,7 +98,9 @@ export async function removeMember(ctx: OutsideTx, id: string, version: number):
     assertMayManage(ctx, member);
     if (member.role === 'owner') await keepAnOwner(ctx, member);
     await users.remove(ctx, id, { version });
-    await noteSecurity(ctx, 'member_removed', { userId: id, details: { role: member.role } });
+    const factor = await mfaFactors.findOne(ctx, { _id: id });
+    if (factor) await mfaFactors.remove(ctx, id, { version: factor.version });
+    await noteSecurityEvent(ctx, { type: 'security.permission_changed', userId: id, details: { removed: true, role: member.role } });
   });
   noteEnded(id);
   await endSessions(id, 'removed');

@@ -4,6 +4,7 @@ import type { Row } from '../../platform/db/collection.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { conflict } from '../../platform/errors.ts';
 import { runtime } from '../../platform/runtime.ts';
+import { noteSecurityEvent } from '../audit/index.ts';
 import { ownCompany } from '../companies/index.ts';
 import { queueMail } from '../notifications/index.ts';
 import { noteGrant } from './access.ts';
@@ -13,7 +14,6 @@ import { assertGoodPassword, kit, portalLink } from './identity.kit.ts';
 import { parseEmail } from './identity.rules.ts';
 import { resetMail } from './mail.rules.ts';
 import { assertFresh } from './reauth.service.ts';
-import { noteSecurity } from './security.steps.ts';
 import { endOthersForSure, endSessions } from './session.service.ts';
 import { openLock } from './throttle.service.ts';
 import { findToken, mintToken, tokenInvalid, useOthers, useToken } from './token.service.ts';
@@ -66,7 +66,7 @@ export async function resetPassword(ctx: OutsideTx, secret: string, password: st
     const epoch = seen.epoch + 1;
     const row = await users.update(ctx, user._id, { $set: { ...secrets, epoch, minEpoch: epoch } }, { version: seen.version });
     await useOthers(ctx, user._id, 'resetPassword');
-    await noteSecurity(ctx, 'password_reset', { userId: user._id, tell: [user] });
+    await noteSecurityEvent(ctx, { type: 'security.password_reset', userId: user._id });
     return row;
   });
   noteGrant(changed);
@@ -80,12 +80,18 @@ async function assertGoodFor(own: OutsideTx, user: Row<User>, password: string):
   await assertGoodPassword(password, { email: user.email, name: user.name, ...(company ? { companyName: company.name } : {}) });
 }
 
+export interface NewPassword {
+  currentPassword: string;
+  newPassword: string;
+  otp?: string;
+}
+
 /**
  * Changes the asker's password, proved by the present one. His other sessions end, open reset links and known devices
  * are worth nothing any more, the session that asks goes on; he is told by mail.
  */
-export async function changePassword(ctx: OutsideTx, input: { currentPassword: string; newPassword: string }): Promise<void> {
-  const user = await assertFresh(ctx, { password: input.currentPassword });
+export async function changePassword(ctx: OutsideTx, input: NewPassword): Promise<void> {
+  const user = await assertFresh(ctx, { password: input.currentPassword, ...(input.otp === undefined ? {} : { otp: input.otp }) });
   await assertGoodFor(ctx, user, input.newPassword);
   const secrets = await newPassword(input.newPassword);
   const { sessionId: except } = ctx.actor;
@@ -93,7 +99,7 @@ export async function changePassword(ctx: OutsideTx, input: { currentPassword: s
     const where = { passwordSetAt: user.passwordSetAt };
     await users.update(ctx, user._id, { $set: secrets }, { where, otherwise: () => conflict('password_changed', 'The password has changed meanwhile') });
     await useOthers(ctx, user._id, 'resetPassword');
-    await noteSecurity(ctx, 'password_changed', { userId: user._id, tell: [user] });
+    await noteSecurityEvent(ctx, { type: 'security.password_changed', userId: user._id });
     endOthersForSure(ctx, user._id, { because: 'password', except });
   });
   await endSessions(user._id, 'password', { except });

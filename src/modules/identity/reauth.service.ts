@@ -4,6 +4,7 @@ import type { Row } from '../../platform/db/collection.ts';
 import { AppError, forbidden, unauthenticated } from '../../platform/errors.ts';
 import { runtime } from '../../platform/runtime.ts';
 import { kit } from './identity.kit.ts';
+import { assertSecondFactor } from './mfa.factor.service.ts';
 import { sessions } from './session.model.ts';
 import { sessionCounters, underThrottle } from './throttle.service.ts';
 import { users, type User } from './user.model.ts';
@@ -11,6 +12,8 @@ import { users, type User } from './user.model.ts';
 /** What somebody who is signed in proves again who he is with. */
 export interface Proofs {
   password?: string;
+  /** The second factor: needed with the password when the sign-in is not fresh and the user has one. */
+  otp?: string;
 }
 
 /**
@@ -39,10 +42,11 @@ function ownSession(ctx: OutsideTx): { sid: string; userId: string } {
   return { sid: ctx.actor.sessionId ?? '', userId: ctx.actor.id };
 }
 
-async function assertProofs(ctx: OutsideTx, user: Row<User>, { password = '' }: Proofs): Promise<void> {
-  const isFailure = (error: unknown): boolean => error instanceof AppError && error.kind === 'unauthenticated';
+async function assertProofs(ctx: OutsideTx, user: Row<User>, { password = '', otp }: Proofs): Promise<void> {
+  const isFailure = (error: unknown): boolean => error instanceof AppError && error.kind === 'unauthenticated' && error.code !== 'mfa_required';
   const prove = async (): Promise<void> => {
     if (!(await kit().passwords.verify(user.passwordHash, password))) throw unauthenticated('invalid_credentials', 'The password is wrong');
+    if (otp !== undefined || !(await isFresh(ctx))) await assertSecondFactor(ctx, user, otp);
   };
   await underThrottle(sessionCounters(ctx.actor.sessionId ?? ''), prove, isFailure);
 }

@@ -7,11 +7,11 @@ import { newId } from '../../platform/ids.ts';
 import type { ConnectionFacts } from '../../platform/route.ts';
 import { runtime } from '../../platform/runtime.ts';
 import type { RefreshToken } from '../../platform/tokens.ts';
+import { noteSecurityEvent } from '../audit/index.ts';
 import { ownCompany, type Company } from '../companies/index.ts';
 import { accessLifeMs, noteEnded, noteGrant } from './access.ts';
 import { everywhere } from './access.queries.ts';
 import { kit } from './identity.kit.ts';
-import { noteSecurity } from './security.steps.ts';
 import { sessions, type SessionSlot } from './session.model.ts';
 import { users, type User } from './user.model.ts';
 
@@ -194,7 +194,7 @@ async function explainRefusal(token: RefreshToken): Promise<SessionSlot> {
   if (spentNow && slot.rotatedAt && at.getTime() - slot.rotatedAt.getTime() < RETRY_MS) return slot;
   await endOne({ sid: token.sid }, 'reuse');
   runtime().log.warn('session.token_reused', { userId: slot.userId, sessionId: slot.sessionId });
-  await withTransaction(systemCtx('refresh', slot.companyId), async (ctx) => noteSecurity(ctx, 'refresh_token_reused', { userId: slot.userId }));
+  await withTransaction(systemCtx('refresh', slot.companyId), async (ctx) => noteSecurityEvent(ctx, { type: 'security.refresh_reuse', userId: slot.userId }));
   throw unauthenticated('refresh_token_reused', 'This refresh token was used before, so the session was ended; sign in again');
 }
 

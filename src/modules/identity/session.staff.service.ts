@@ -3,7 +3,7 @@ import { PLATFORM_COMPANY_ID, inCompany, type Ctx, type OutsideTx } from '../../
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { forbidden, notFound } from '../../platform/errors.ts';
 import { pageLimit, readCursor, writeCursor, type Page, type PageRequest } from '../../platform/pagination.ts';
-import { noteSecurity } from './security.steps.ts';
+import { noteSecurityEvent } from '../audit/index.ts';
 import { endSession, endSessions } from './session.service.ts';
 import { sessions, type SessionSlot } from './session.model.ts';
 
@@ -55,5 +55,5 @@ function assertMayEnd(ctx: Ctx, companyId: string): void {
 }
 
 async function note(ctx: OutsideTx, slot: SessionSlot): Promise<void> {
-  await withTransaction(inCompany(ctx, slot.companyId), async (ctx) => noteSecurity(ctx, 'sessions_ended_by_staff', { userId: slot.userId }));
+  await withTransaction(inCompany(ctx, slot.companyId), async (ctx) => noteSecurityEvent(ctx, { type: 'security.sessions_ended', userId: slot.userId, details: { by: 'staff' } }));
 }

@@ -6,12 +6,13 @@ import { randomToken } from '../../platform/ids.ts';
 import type { ConnectionFacts } from '../../platform/route.ts';
 import { runtime } from '../../platform/runtime.ts';
 import { sameHash } from '../../platform/tokens.ts';
+import { noteSecurityEvent } from '../audit/index.ts';
 import type { Company } from '../companies/index.ts';
 import { registerCompany, type Registration } from './account.service.ts';
 import { kit } from './identity.kit.ts';
 import { parseEmail } from './identity.rules.ts';
+import { assertSecondFactor } from './mfa.factor.service.ts';
 import { acceptInvitation, type Acceptance } from './invitation.service.ts';
-import { noteSecurity } from './security.steps.ts';
 import { assertMayEnter, openSession, wasTold, type TokenPair } from './session.service.ts';
 import { addressCounters, attemptCounters, deviceCounters, forgetFailures, underThrottle } from './throttle.service.ts';
 import { users, type User } from './user.model.ts';
@@ -39,7 +40,8 @@ export interface Credentials {
 
 /**
  * Signs in. 401 `invalid_credentials` for an unknown address and a wrong password alike; 429 `too_many_attempts` after
- * too many of them, except from a device that has signed in before; 403 only after the right password.
+ * too many of them, except from a device that has signed in before; `mfa_required`, `invalid_otp` and 403 only after
+ * the right password.
  */
 export async function signIn(ctx: OutsideTx, input: Credentials, facts: ConnectionFacts): Promise<SignedIn> {
   const parsed = parseEmail(input.email);
@@ -48,8 +50,13 @@ export async function signIn(ctx: OutsideTx, input: Credentials, facts: Connecti
   const deviceId = input.deviceToken === undefined ? undefined : knownDevice(known, input.deviceToken);
   const onLocked = (): Promise<void> => noteLocked(ctx, known);
   const counters = deviceId === undefined ? { ...attemptCounters(facts.address, email), onLocked } : deviceCounters(deviceId);
-  const isFailure = (error: unknown): boolean => error instanceof AppError && error.code === 'invalid_credentials';
-  const user = await underThrottle(counters, () => assertPassword(known, input.password), isFailure);
+  const isFailure = (error: unknown): boolean => error instanceof AppError && (error.code === 'invalid_credentials' || error.code === 'invalid_otp');
+  const prove = async (): Promise<Row<User>> => {
+    const user = await assertPassword(known, input.password);
+    await assertSecondFactor(ctx, user, input.otp);
+    return user;
+  };
+  const user = await underThrottle(counters, prove, isFailure);
   const company = await assertMayEnter(user);
   await forgetFailures(email);
   await strengthen(ctx, user, input.password);
@@ -62,14 +69,14 @@ export async function signIn(ctx: OutsideTx, input: Credentials, facts: Connecti
 async function tellOfNewDevice(ctx: OutsideTx, user: Row<User>, facts: ConnectionFacts): Promise<void> {
   if (await wasTold(user._id, facts)) return;
   await withTransaction(inCompany(ctx, user.companyId), async (ctx) => {
-    await noteSecurity(ctx, 'new_device', { userId: user._id, tell: [user], address: facts.address });
+    await noteSecurityEvent(ctx, { type: 'security.new_device', userId: user._id, address: facts.address });
   });
 }
 
 /** Writes the same for accounts that exist and that do not, so that neither time nor answer tells them apart. */
 async function noteLocked(ctx: OutsideTx, user: Row<User> | undefined): Promise<void> {
   await withTransaction(inCompany(ctx, user?.companyId ?? PLATFORM_COMPANY_ID), async (ctx) => {
-    await noteSecurity(ctx, 'sign_in_locked', user ? { userId: user._id } : {});
+    await noteSecurityEvent(ctx, { type: 'security.lockout', userId: user?._id });
   });
 }
 

@@ -3,8 +3,8 @@ import { PLATFORM_COMPANY_ID, acrossCompanies, inCompany, type Ctx, type Outside
 import type { Row } from '../../platform/db/collection.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { forbidden, notFound } from '../../platform/errors.ts';
+import { noteSecurityEvent } from '../audit/index.ts';
 import { noteGrant } from './access.ts';
-import { noteSecurity } from './security.steps.ts';
 import { endSessions } from './session.service.ts';
 import { openLock } from './throttle.service.ts';
 import { users, type User, type UserStatus } from './user.model.ts';
@@ -14,7 +14,7 @@ export async function unlockUser(ctx: OutsideTx, userId: string): Promise<Row<Us
   const user = await staffUser(ctx, userId);
   const row = await withTransaction(inCompany(ctx, user.companyId), async (ctx) => {
     const seen = await users.get(ctx, userId);
-    await noteSecurity(ctx, 'sign_in_unlocked', { userId });
+    await noteSecurityEvent(ctx, { type: 'security.unlocked', userId });
     return users.update(ctx, userId, { $set: { unlockedAt: now() } }, { version: seen.version });
   });
   await openLock(user.email);
@@ -28,7 +28,7 @@ export async function setUserStatus(ctx: OutsideTx, userId: string, status: User
     const seen = await users.get(ctx, userId);
     if (seen.status === status) return seen;
     const epoch = seen.epoch + 1;
-    await noteSecurity(ctx, status === 'disabled' ? 'user_disabled' : 'user_enabled', { userId });
+    await noteSecurityEvent(ctx, { type: status === 'disabled' ? 'security.user_disabled' : 'security.user_enabled', userId });
     return users.update(ctx, userId, { $set: { status, epoch, minEpoch: epoch } }, { version: seen.version });
   });
   noteGrant(row);
