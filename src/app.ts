@@ -43,7 +43,7 @@ export function makeApp(deps: AppDeps): Koa {
   app.silent = true;
   app.use(observe(deps));
   app.use(answerErrors(deps));
-  if (config.corsOrigins !== '') app.use(cors({ origin: allowedOrigin(config.corsOrigins), exposeHeaders: ['ETag', 'X-Request-Id', 'Idempotent-Replayed'] }));
+  if (config.corsOrigins !== '') app.use(cors({ origin: allowedOrigin(config.corsOrigins), credentials: true, exposeHeaders: ['ETag', 'X-Request-Id', 'Idempotent-Replayed'] }));
   app.use(compress({ threshold: 1024, br: false }));
   const router = new Router({ strict: true });
   const http = httpDeps(deps);

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import Joi from 'joi';
 import type { Context as KoaContext } from 'koa';
+import { BrowserAnswer, writeCookie } from './browser.ts';
 import { authorize, identify, type Authenticator, type Identity } from './auth.ts';
 import { MAX_BODY_BYTES, parseJson, readBody } from './body.ts';
 import { nowMs } from './clock.ts';
@@ -70,7 +71,16 @@ function render(route: AnyRoute, result: unknown): unknown {
 }
 
 function send(koa: KoaContext, route: AnyRoute, result: unknown, check: boolean): void {
-  const view = render(route, result);
+  const rendered = render(route, result);
+  const view = rendered instanceof BrowserAnswer ? rendered.view : rendered;
+  if (rendered instanceof BrowserAnswer) {
+    koa.set('Set-Cookie', rendered.cookies.map(writeCookie));
+    if (rendered.redirect !== undefined) {
+      koa.status = 303;
+      koa.set('Location', rendered.redirect);
+      return;
+    }
+  }
   if (isFile(view)) {
     if (!view.inline) koa.set('Content-Disposition', `attachment; filename="${view.filename.replace(/[^\w.-]/g, '_')}"`);
     else koa.set('Content-Security-Policy', PAGE_POLICY);
@@ -192,7 +202,8 @@ async function readInput(route: AnyRoute, koa: KoaContext, connection: Connectio
     throw invalid('idempotency_key_required', 'Send an Idempotency-Key header: it makes a repeated call safe');
   }
   const ifMatch = route.ifMatch ? readIfMatch(koa.get('if-match')) : -1;
-  return { params, query, body, ifMatch, idempotencyKey, connection, request: koa.req as IncomingMessage, rawBody: raw };
+  const browser = { origin: koa.get('origin'), host: koa.get('host'), csrfToken: koa.get('x-csrf-token'), cookies: koa.get('cookie') };
+  return { params, query, body, ifMatch, idempotencyKey, connection, browser, request: koa.req as IncomingMessage, rawBody: raw };
 }
 
 /** Pages of ours: own scripts and styles only; swagger-ui sets styles from its script. */

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Readable } from 'node:stream';
 import Joi from 'joi';
+import type { BrowserAnswer, BrowserFacts } from './browser.ts';
 import type { OutsideTx } from './context.ts';
 import type { Permission } from './permissions.ts';
 
@@ -37,6 +38,8 @@ export interface Input<P, Q, B> {
   ifMatch: number;
   idempotencyKey: string | undefined;
   connection: ConnectionFacts;
+  /** Origin, cookies and the token against forged requests; for the few routes that know browsers. */
+  browser: BrowserFacts;
   /** The unread request, for routes with `rawBody: 'stream'` (uploads). */
   request: IncomingMessage;
   /** The bytes of the body as they came; for signatures. */
@@ -79,7 +82,7 @@ export interface Route<P, Q, B, R, V> {
   /** One statement: call the command or query. */
   handle(ctx: OutsideTx, input: Input<P, Q, B>): Promise<R>;
   /** Pure: from the command's result to what the caller sees. An idempotent answer is stored from it. */
-  view: (result: R) => V | FileAnswer;
+  view: (result: R) => V | FileAnswer | BrowserAnswer<V>;
 }
 
 /** A route with its types hidden, as routers and documents hold it. */

@@ -1,18 +1,25 @@
 import Joi from 'joi';
 import { field, idParams, pageOf, route, shape } from '../../platform/route.ts';
 import { resendVerification, verifyEmail, type Registration } from './account.service.ts';
+import { answerInForm, clearedCookies, inForm, refreshInForm, type SessionForm } from './cookie.service.ts';
 import { askForEmailChange, confirmEmailChange } from './email.service.ts';
 import { sessionShape, sessionView, signedInShape, signedInView, tokenShape, tokenView } from './identity.views.ts';
 import type { Acceptance } from './invitation.service.ts';
 import { changePassword, forgotPassword, resetPassword, type NewPassword } from './password.service.ts';
 import { reauthenticate } from './reauth.service.ts';
-import { endOwnSession, ownSessions, refreshSession, signOut, signOutEverywhere } from './session.service.ts';
+import { endOwnSession, ownSessions, signOut, signOutEverywhere } from './session.service.ts';
 import { joinCompany, signIn, signUp, type Credentials } from './sign-in.service.ts';
 
 /** Long ones pass the shape, so that the policy can say what is wrong with them. */
 const password = () => field.text(1024);
 const email = () => field.text(320);
 const secret = () => field.text(200);
+
+/** `"session": "cookie"` keeps the refresh token out of the reach of a page's scripts. */
+interface InForm {
+  session?: SessionForm;
+}
+const formKeys = { session: Joi.string().valid('token', 'cookie') };
 
 export const authRoutes = [
   route({
@@ -22,7 +29,8 @@ export const authRoutes = [
     permission: 'public',
     limit: 'auth',
     status: 201,
-    body: shape<Registration>({
+    body: shape<Registration & InForm>({
+      ...formKeys,
       companyName: field.text(200).required(),
       name: field.text(200).required(),
       email: email().required(),
@@ -31,8 +39,8 @@ export const authRoutes = [
     }),
     response: signedInShape,
     errors: ['email_taken', 'too_many_attempts'],
-    handle: (ctx, { body, connection }) => signUp(ctx, body, connection),
-    view: signedInView,
+    handle: (ctx, { body: { session, ...body }, connection, browser }) => inForm(session, browser, () => signUp(ctx, body, connection)),
+    view: (signedIn) => answerInForm(signedInView(signedIn), signedIn.form),
   }),
   route({
     method: 'post',
@@ -41,11 +49,11 @@ export const authRoutes = [
     description: 'Send the deviceToken of an earlier sign-in along: a known device still gets in while strangers have the account locked.',
     permission: 'public',
     limit: 'auth',
-    body: shape<Credentials>({ email: email().required(), password: password().required(), otp: field.text(40), deviceToken: field.text(300) }),
+    body: shape<Credentials & InForm>({ ...formKeys, email: email().required(), password: password().required(), otp: field.text(40), deviceToken: field.text(300) }),
     response: signedInShape,
     errors: ['invalid_credentials', 'mfa_required', 'invalid_otp', 'too_many_attempts', 'account_disabled', 'company_suspended'],
-    handle: (ctx, { body, connection }) => signIn(ctx, body, connection),
-    view: signedInView,
+    handle: (ctx, { body: { session, ...body }, connection, browser }) => inForm(session, browser, () => signIn(ctx, body, connection)),
+    view: (signedIn) => answerInForm(signedInView(signedIn), signedIn.form),
   }),
   route({
     method: 'post',
@@ -54,11 +62,11 @@ export const authRoutes = [
     description: 'Every refresh token works once; a retry within 10 seconds gets the same successor, later use ends the session.',
     permission: 'public',
     limit: 'auth',
-    body: shape<{ refreshToken: string }>({ refreshToken: field.text(300).required() }),
+    body: shape<{ refreshToken?: string } & InForm>({ ...formKeys, refreshToken: field.text(300) }),
     response: tokenShape,
-    errors: ['invalid_refresh_token', 'refresh_token_reused', 'account_disabled', 'company_suspended'],
-    handle: (_ctx, { body }) => refreshSession(body.refreshToken),
-    view: tokenView,
+    errors: ['invalid_refresh_token', 'refresh_token_reused', 'origin_not_allowed', 'csrf_token_invalid', 'account_disabled', 'company_suspended'],
+    handle: (_ctx, { body, browser }) => refreshInForm(body.refreshToken, browser),
+    view: (pair) => answerInForm(tokenView(pair), pair.form),
   }),
   route({
     method: 'post',
@@ -67,7 +75,7 @@ export const authRoutes = [
     permission: 'signedIn',
     response: 'none',
     handle: (ctx) => signOut(ctx),
-    view: () => undefined,
+    view: () => clearedCookies(),
   }),
   route({
     method: 'post',
@@ -76,7 +84,7 @@ export const authRoutes = [
     permission: 'signedIn',
     response: 'none',
     handle: (ctx) => signOutEverywhere(ctx),
-    view: () => undefined,
+    view: () => clearedCookies(),
   }),
   route({
     method: 'get',
@@ -195,10 +203,10 @@ export const authRoutes = [
     permission: 'public',
     limit: 'auth',
     status: 201,
-    body: shape<Acceptance>({ token: secret().required(), name: field.text(200).required(), password: password().required() }),
+    body: shape<Acceptance & InForm>({ ...formKeys, token: secret().required(), name: field.text(200).required(), password: password().required() }),
     response: signedInShape,
     errors: ['token_invalid', 'email_taken'],
-    handle: (ctx, { body, connection }) => joinCompany(ctx, body, connection),
-    view: signedInView,
+    handle: (ctx, { body: { session, ...body }, connection, browser }) => inForm(session, browser, () => joinCompany(ctx, body, connection)),
+    view: (signedIn) => answerInForm(signedInView(signedIn), signedIn.form),
   }),
 ];

@@ -62,13 +62,22 @@ export function tokenView({ accessToken, expiresIn, refreshToken }: TokenPair): 
   return { accessToken, expiresIn, refreshToken };
 }
 
+/** Tokens in the form that was asked for: `refreshToken`, or a cookie and `csrfToken`. */
+export interface FormedTokens {
+  accessToken: string;
+  expiresIn: number;
+  refreshToken?: string;
+  csrfToken?: string;
+}
+
 const tokenKeys = {
   accessToken: Joi.string().required(),
   expiresIn: field.count(1, 86_400).required(),
-  refreshToken: Joi.string().required(),
+  refreshToken: Joi.string(),
+  csrfToken: Joi.string(),
 };
 
-export const tokenShape = shape<TokenPair>(tokenKeys);
+export const tokenShape = shape<FormedTokens>(tokenKeys);
 
 export interface SignedInView extends TokenPair {
   deviceToken: string;
@@ -82,7 +91,7 @@ export function signedInView(signedIn: SignedIn): SignedInView {
   return { ...tokenView(signedIn), deviceToken, user: userView(user), company: company ? companyView(company) : null };
 }
 
-export const signedInShape = Joi.object<SignedInView>({
+export const signedInShape = Joi.object<FormedTokens & Omit<SignedInView, 'refreshToken'>>({
   ...tokenKeys,
   deviceToken: Joi.string().required(),
   user: userShape.required(),
