@@ -50,6 +50,7 @@ try {
   if (wanted('quote')) await benchQuote(subject, shop, database.pid, await addCards(shop, 16));
   if (wanted('import')) await (await import('./import.ts')).benchImport(subject, reference, shops, quick ? 1 : 3);
   if (wanted('labels')) await (await import('./shipping.ts')).benchLabels(subject, shop);
+  if (wanted('bookings')) await (await import('./shipping.ts')).benchBookings(subject, reference, shop);
   if (wanted('scans')) await (await import('./shipping.ts')).benchScans(subject, reference, shop, serviceUri);
   await verify();
 } finally {

@@ -5,7 +5,7 @@ import { PLATFORM_COMPANY_ID, acrossCompanies, systemCtx } from '../src/platform
 import { makeLogger } from '../src/platform/logger.ts';
 import { useRuntime } from '../src/platform/runtime.ts';
 import { openMany } from './lib/client.ts';
-import { closedLoop, cpuMs, median, report } from './lib/measure.ts';
+import { closedLoop, cpuMs, median, report, type LoopResult } from './lib/measure.ts';
 import type { Reference, Subject } from './lib/service.ts';
 import { newKey, type Shop } from './lib/shop.ts';
 
@@ -67,15 +67,41 @@ export async function benchLabels(subject: Subject, shop: Shop): Promise<void> {
   const { outcomes } = await closedLoop({ callers: 4, durationMs: 60_000, total: 300 }, label);
   const cpu = (cpuMs(subject.pid) - before) / 300;
   report({ name: 'label.cpu', value: cpu, unit: 'ms/label', goal: '≤ 8', reached: cpu <= 8, note: JSON.stringify(outcomes) });
-  const { seconds, outcomes: booked } = await benchBooking(pool, shop);
-  report({ name: 'booking.per_second', value: 500 / seconds, unit: 'shipments/s', note: `500 bookings by 64 callers; ${JSON.stringify(booked)}` });
   pool.close();
 }
 
-async function benchBooking(pool: Pool, shop: Shop): Promise<{ seconds: number; outcomes: Record<string, number> }> {
+const BOOKINGS = 500;
+
+/** 500 bookings by 64 callers with the sandbox courier over HTTP, beside the reference's C, grouped. */
+export async function benchBookings(subject: Subject, reference: Reference, shop: Shop): Promise<void> {
+  const pool = await openMany(subject.port, 64);
+  await prepare(pool, subject, shop);
+  const raw: number[] = [];
+  const ours: number[] = [];
+  const rawRate = async (): Promise<void> => {
+    const { ok, seconds } = (await reference.run({ run: 'bookings' })) as LoopResult;
+    raw.push(ok / seconds);
+  };
+  for (let round = 0; round < 3; round += 1) {
+    await rawRate();
+    const { seconds, outcomes } = await bookOnce(pool, shop);
+    if (outcomes['ok'] !== BOOKINGS) throw new Error(`bookings: ${JSON.stringify(outcomes)}`);
+    ours.push(BOOKINGS / seconds);
+  }
+  await rawRate();
+  pool.close();
+  report({ name: 'booking.raw_C', value: median(raw), unit: 'shipments/s', note: 'order, shipment, history, event and AWB, in groups of 64 at most' });
+  report({ name: 'booking.ours', value: median(ours), unit: 'shipments/s', note: `${BOOKINGS} bookings by 64 callers, hold and label job with them` });
+  report({ name: 'booking.ratio_to_raw', value: median(ours) / median(raw), unit: '×', goal: '≥ 0.35', reached: median(ours) / median(raw) >= 0.35 });
+}
+
+async function bookOnce(pool: Pool, shop: Shop): Promise<LoopResult> {
   const orderIds: string[] = [];
-  for (let n = 0; n < 500; n += 1) orderIds.push(String((await send(pool, 'POST', '/v1/orders', shop, order(n)))['id']));
-  return closedLoop({ callers: 64, durationMs: 60_000, total: 500 }, async (n) => {
+  await closedLoop({ callers: 32, durationMs: 60_000, total: BOOKINGS }, async (n) => {
+    orderIds.push(String((await send(pool, 'POST', '/v1/orders', shop, order(n)))['id']));
+    return 'ok';
+  });
+  return closedLoop({ callers: 64, durationMs: 60_000, total: BOOKINGS }, async (n) => {
     const reply = await pool.use((c) => c.send('POST', '/v1/shipments', { token: shop.token, key: newKey(), body: JSON.stringify({ orderId: orderIds[n] }) }));
     return reply.status === 201 ? 'ok' : String(reply.status);
   });

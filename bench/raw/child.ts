@@ -1,12 +1,14 @@
 import mongoose from 'mongoose';
 import { closedLoop } from '../lib/measure.ts';
+import { rawBookings } from './book.ts';
 import { rawImport, rawScans } from './bulk.ts';
 import { rawRequest, seedRaw, verifyRaw } from './model.ts';
 import { grouped, oneByOne } from './place.ts';
 
 /** The reference loops run in a process of their own, as the service does. */
 interface Order {
-  run: 'seed' | 'R1' | 'R2' | 'import' | 'scans' | 'verify';
+  run: 'seed' | 'R1' | 'R2' | 'import' | 'scans' | 'bookings' | 'verify';
+  total?: number;
   callers?: number;
   durationMs?: number;
 }
@@ -24,6 +26,7 @@ async function perform(order: Order): Promise<unknown> {
   if (order.run === 'R2') return closedLoop(loop, () => r2(rawRequest()));
   if (order.run === 'import') return rawImport(client, db);
   if (order.run === 'scans') return rawScans(db);
+  if (order.run === 'bookings') return rawBookings(client, db, order.total ?? 2_000);
   return verifyRaw(db);
 }
 

@@ -59,6 +59,14 @@ export const outboxRow = (o: RawOrder) => ({ _id: new ObjectId(), t: 'order.plac
 export const auditRow = (o: RawOrder) => ({ _id: new ObjectId(), m: o.m, at: o.createdAt, actor: o.user, act: 'order.place', ref: o._id, st: 1 });
 export const idemRow = (r: RawRequest, o: RawOrder) => ({ _id: `${r.m}:${r.idem}`, order: o._id, no: o.no, h: 'sha256', exp: new Date(Date.now() + 864e5) });
 
+/** What a shop's orders are looked up by. */
+export const ORDER_INDEXES: mongoose.mongo.IndexDescription[] = [
+  { key: { m: 1, no: 1 }, unique: true },
+  { key: { m: 1, status: 1, createdAt: -1, _id: -1 } },
+  { key: { m: 1, createdAt: -1, _id: -1 } },
+  { key: { m: 1, ph: 1, createdAt: -1 } },
+];
+
 /** Empties the reference's database and fills its shelves. */
 export async function seedRaw(db: Db, stock = 1e9): Promise<void> {
   await db.dropDatabase();
@@ -73,12 +81,7 @@ export async function seedRaw(db: Db, stock = 1e9): Promise<void> {
   await db.collection<Keyed>('skus').insertMany(skus);
   await db.collection<Keyed>('cstate').insertMany(coupons);
   await db.collection<Keyed>('counters').insertMany(counters);
-  await db.collection('orders').createIndexes([
-    { key: { m: 1, no: 1 }, unique: true },
-    { key: { m: 1, status: 1, createdAt: -1, _id: -1 } },
-    { key: { m: 1, createdAt: -1, _id: -1 } },
-    { key: { m: 1, ph: 1, createdAt: -1 } },
-  ]);
+  await db.collection('orders').createIndexes(ORDER_INDEXES);
   await db.createCollection('idem');
   await db.collection('idem').createIndex({ exp: 1 }, { expireAfterSeconds: 0 });
   await db.createCollection('events');

@@ -38,8 +38,8 @@ export function oneByOne(client: Client, db: Db): (r: RawRequest) => Promise<str
   };
 }
 
-interface Waiting {
-  r: RawRequest;
+interface Waiting<R> {
+  r: R;
   resolve: (outcome: string) => void;
   reject: (error: unknown) => void;
 }
@@ -47,12 +47,13 @@ interface Waiting {
 /** R2: group commit in two lanes, batches of at most 64. */
 export function grouped(client: Client, db: Db, lanes = 2, max = 64): (r: RawRequest) => Promise<string> {
   const number = numberBlocks(db);
-  const groups = Array.from({ length: lanes }, () => lane(max, (batch) => commitBatch(client, db, number, batch)));
+  const groups = Array.from({ length: lanes }, () => lane(max, (batch: RawRequest[]) => commitBatch(client, db, number, batch)));
   return (r) => groups[Number(r.m.slice(1)) % lanes]?.(r) ?? Promise.reject(new Error('no lane'));
 }
 
-function lane(max: number, run: (batch: RawRequest[]) => Promise<string[]>): (r: RawRequest) => Promise<string> {
-  const queue: Waiting[] = [];
+/** Takes what queued while the last batch was on its way. */
+export function lane<R>(max: number, run: (batch: R[]) => Promise<string[]>): (r: R) => Promise<string> {
+  const queue: Waiting<R>[] = [];
   let busy = false;
   const pump = async (): Promise<void> => {
     while (queue.length > 0) {
