@@ -26,4 +26,4 @@ EXPOSE 3000
 VOLUME /var/lib/dakiya
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/health/ready`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 # Node itself is the first process, so SIGTERM reaches it and it drains.
-CMD ["node", "dist/src/main.js", "serve"]
+CMD ["node", "--max-semi-space-size=32", "dist/src/main.js", "serve"]

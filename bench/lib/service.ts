@@ -20,7 +20,7 @@ const PROFILE = process.argv.includes('--profile') ? ['--cpu-prof', '--cpu-prof-
 /** The service as it is shipped (compiled, development mode for the missing secrets), on its own process. */
 export async function startSubject(mongodbUri: string, folder: string, overrides: Record<string, string> = {}): Promise<Subject> {
   const started = performance.now();
-  const child = spawn(process.execPath, [...PROFILE, join(import.meta.dirname, '../../dist/src/main.js'), 'serve'], {
+  const child = spawn(process.execPath, ['--max-semi-space-size=32', ...PROFILE, join(import.meta.dirname, '../../dist/src/main.js'), 'serve'], {
     env: {
       ...process.env,
       NODE_ENV: 'development',
