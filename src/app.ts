@@ -48,8 +48,9 @@ export function makeApp(deps: AppDeps): Koa {
   const router = new Router({ strict: true });
   const http = httpDeps(deps);
   for (const route of deps.routes) router.register(route.path, [route.method], serve(route, http));
-  app.use(refuseUnknown(router, deps.routes));
+  // What no route takes comes through to here; asking before the router would match every path twice.
   app.use(router.routes());
+  app.use(refuseUnknown(router));
   return app;
 }
 
@@ -153,12 +154,9 @@ function asAppError(error: unknown): AppError | undefined {
 }
 
 /** 404 for paths that no route has, 405 with Allow for methods that a path does not take. */
-function refuseUnknown(router: Router, routes: readonly AnyRoute[]) {
+function refuseUnknown(router: Router) {
   const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'];
-  const known = new Set(routes.map((r) => r.method.toUpperCase()));
-  return async (ctx: Context, next: Next): Promise<void> => {
-    const method = ctx.method === 'HEAD' ? 'GET' : ctx.method;
-    if (known.has(method) && router.match(ctx.path, method).route) return next();
+  return (ctx: Context): never => {
     const allowed = methods.filter((m) => router.match(ctx.path, m).route);
     if (allowed.length === 0) throw new AppError('not_found', 'route_not_found', 'There is no such path; see /docs');
     ctx.set('Allow', allowed.join(', '));

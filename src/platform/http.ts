@@ -185,6 +185,8 @@ async function refuseForGood(koa: KoaContext, key: string, requestHash: string, 
 async function readInput(route: AnyRoute, koa: KoaContext, connection: ConnectionFacts): Promise<AnyInput> {
   const faults: FieldFault[] = [];
   const check = (schema: Joi.Schema | undefined, value: unknown, convert: boolean, where: string): Record<string, unknown> => {
+    // Nothing asked for and nothing sent, as for most paths and queries: there is nothing to check.
+    if (!schema && Object.keys(value as object).length === 0) return {};
     const used = schema ?? NOTHING;
     if (Object.hasOwn(value as object, '__proto__')) faults.push({ path: '__proto__', message: 'is not allowed' });
     const { value: checked, error } = used.validate(value, { abortEarly: false, convert, errors: { wrap: { label: '' } } }) as Joi.ValidationResult<Record<string, unknown>>;
@@ -192,7 +194,7 @@ async function readInput(route: AnyRoute, koa: KoaContext, connection: Connectio
     return checked ?? {};
   };
   const params = check(route.params, koa['params'] ?? {}, true, 'path');
-  const query = check(route.query, koa.query, true, 'query');
+  const query = check(route.query, koa.querystring === '' ? {} : koa.query, true, 'query');
   const raw = route.rawBody === 'stream' || koa.method === 'GET' ? EMPTY : await readBody(koa.req, route.maxBodyBytes ?? MAX_BODY_BYTES);
   const body = route.body ? check(route.body, parseJson(koa.get('content-type'), raw), false, 'body') : {};
   const idempotencyKey = koa.get('idempotency-key') || undefined;
