@@ -40,7 +40,7 @@ export async function importFile({ file, companyId, kind, mode, force, courier }
   const wish = readWish({ kind, mode, force: String(force), ...(courier === undefined ? {} : { courier }) }, (path, message) => {
     throw new AppError('invalid', 'validation_failed', `--${path} ${message}`);
   });
-  const stored = await storeImportFile(createReadStream(file));
+  const stored = await storeImportFile(ctx, createReadStream(file));
   let created: Row<Import>;
   try {
     created = await createImport(ctx, wish, { ...stored, name: basename(file) });

@@ -276,7 +276,7 @@ describe('imports', function () {
 
   it('files that no unfinished import refers to are swept after a day, with pieces of uploads that never ended', async () => {
     const waiting = await upload({ content: file(row('W-1')) });
-    const orphan = await storeImportFile(Readable.from([Buffer.from(file(row('O-1')))]));
+    const orphan = await storeImportFile(systemCtx('test', shop.companyId), Readable.from([Buffer.from(file(row('O-1')))]));
     const piece = { _id: newId(), files_id: newId(), n: 0, data: Buffer.from('cut off') };
     await world.db.collection<typeof piece>('uploads.chunks').insertOne(piece);
     const sweep = importSchedules[0];

@@ -6,6 +6,7 @@ import type { ChangeOf, Row } from '../../src/platform/db/collection.ts';
 import { blindIndex } from '../../src/platform/db/blind-index.ts';
 import { destroyKeys, followKeys, forgetKeys, rotateKey, writingKey } from '../../src/platform/db/keyring.ts';
 import { ENVELOPE, openEnvelope, openText, Sealed, seal, sealEnvelope, sealText } from '../../src/platform/db/sealed.ts';
+import { openedFrames, sealedFrames } from '../../src/platform/db/sealed-stream.ts';
 import { withTransaction } from '../../src/platform/db/transaction.ts';
 import { AppError } from '../../src/platform/errors.ts';
 import { newId } from '../../src/platform/ids.ts';
@@ -392,5 +393,38 @@ describe('sealed values', () => {
       const text = await sealText({ companyId: newId(), purpose: 'system' }, place, 'x');
       assert.equal(await openText({ companyId: newId(), purpose: 'system' }, place, text), 'x');
     });
+  });
+
+  describe('files sealed piece by piece', () => {
+    const frames = async (clear: Buffer, id = 'f'): Promise<Buffer> => {
+      const pieces: Buffer[] = [];
+      for await (const piece of sealedFrames({ owner: { companyId: ctx.companyId, purpose: 'company' }, id }, chunked(clear, 100_000))) pieces.push(piece);
+      return Buffer.concat(pieces);
+    };
+    const opened = async (stored: Buffer, id = 'f'): Promise<Buffer> => {
+      const pieces: Buffer[] = [];
+      for await (const piece of openedFrames({ owner: { companyId: ctx.companyId, purpose: 'company' }, id }, chunked(stored, 70_001))) pieces.push(piece);
+      return Buffer.concat(pieces);
+    };
+    async function* chunked(bytes: Buffer, size: number): AsyncGenerator<Buffer> {
+      for (let at = 0; at < bytes.length; at += size) yield await Promise.resolve(bytes.subarray(at, at + size));
+    }
+
+    for (const size of [0, 1, 262_143, 262_144, 262_145, 1_000_000]) {
+      it(`${size} bytes come back, and not when cut, changed, swapped or of another file`, async () => {
+        const clear = Buffer.alloc(size, 'PLAIN ');
+        const stored = await frames(clear);
+        assert((await opened(stored)).equals(clear));
+        assert(!stored.includes('PLAIN'));
+        const first = 4 + stored.readUInt32BE(0);
+        const bad = [stored.subarray(0, -1), stored.subarray(0, -48), Buffer.concat([stored, stored]), Buffer.concat([stored, Buffer.alloc(1)]), Buffer.alloc(0), stored.subarray(first)];
+        if (first < stored.length) bad.push(stored.subarray(0, first));
+        for (const [i, other] of bad.entries()) await assert.rejects(opened(other), { name: 'UnreadableError' }, `case ${i}`);
+        const flipped = Buffer.from(stored);
+        flipped[40] = (flipped[40] ?? 0) ^ 1;
+        await assert.rejects(opened(flipped), { name: 'UnreadableError' });
+        await assert.rejects(opened(stored, 'g'), { name: 'UnreadableError' });
+      });
+    }
   });
 });

@@ -91,7 +91,7 @@ async function runInSlices(run: Run, row: Row<Import>): Promise<void> {
 }
 
 async function* readSlices(sink: Sink, row: Row<Import>, skip: number): AsyncGenerator<Slice, undefined> {
-  const { source, read } = metered(openFile(row.fileId));
+  const { source, read } = metered(openFile(row.fileId, { companyId: row.companyId, purpose: 'company' }));
   let results: Result[] = [];
   let candidates = 0;
   let seen = 0;

@@ -39,7 +39,7 @@ export async function uploadImport(ctx: OutsideTx, request: IncomingMessage, for
   const form = await readMultipart<StoredFile>(request, {
     fields: ['kind', 'mode', 'force', 'courier'],
     file: 'file',
-    store: (stream) => storeImportFile(stream),
+    store: (stream) => storeImportFile(ctx, stream),
     discard: ({ id }) => removeFile(id),
   });
   try {
@@ -59,9 +59,9 @@ function isRefusal(error: unknown): boolean {
   return error instanceof AlreadyAnswered || (error instanceof AppError && error.kind !== 'unavailable');
 }
 
-/** Stores the bytes of an import under its size limit; refuses what is no text. */
-export function storeImportFile(source: Readable): Promise<StoredFile> {
-  return storeFile(source, { purpose: IMPORT_FILES, maxBytes: runtime().config.importMaxBytes, inspect: assertText });
+/** Stores the bytes of an import under its size limit, sealed, for they hold customers; refuses what is no text. */
+export function storeImportFile({ companyId }: Ctx, source: Readable): Promise<StoredFile> {
+  return storeFile(source, { purpose: IMPORT_FILES, owner: { companyId, purpose: 'company' }, maxBytes: runtime().config.importMaxBytes, inspect: assertText });
 }
 
 /** Queues the import of a stored file. The file stays the caller's to remove when this refuses. */

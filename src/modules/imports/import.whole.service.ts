@@ -56,7 +56,7 @@ async function readWhole(run: Run, row: Row<Import>): Promise<{ candidates: Cand
   const max = runtime().config.importAllOrNothingMaxOrders;
   const candidates: Candidate<unknown>[] = [];
   const faulty: RowFault[] = [];
-  const { source } = metered(openFile(row.fileId));
+  const { source } = metered(openFile(row.fileId, { companyId: row.companyId, purpose: 'company' }));
   for await (const result of run.sink.read(source, row.fileName)) {
     if ((candidates.length + faulty.length) % QUANTUM === 0) await otherWork();
     if (candidates.length + faulty.length >= max) return { candidates, faulty, tooMany: true };

@@ -90,7 +90,7 @@ export const ndrs = defineCollection<Ndr>({
   ],
 });
 
-/** An inbound webhook exactly as it came; kept 30 days, so that it can be parsed again. */
+/** An inbound webhook exactly as it came, its body sealed; kept 30 days, so that it can be parsed again. */
 export interface RawEvent {
   _id: string;
   kind: 'courier';

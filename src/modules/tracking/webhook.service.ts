@@ -1,6 +1,9 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { now, nowMs } from '../../platform/clock.ts';
 import { systemCtx, type OutsideTx } from '../../platform/context.ts';
+import type { KeyOwner } from '../../platform/db/keyring.ts';
+import type { Place } from '../../platform/db/sealed.ts';
+import { openBytes, sealBytes } from '../../platform/db/sealed-bytes.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { unauthenticated } from '../../platform/errors.ts';
 import { newId } from '../../platform/ids.ts';
@@ -22,14 +25,15 @@ export async function receiveWebhook(courier: string, connectionId: string, head
   const given = headers[WEBHOOK_HEADER];
   const connection = await connectionOfWebhook(courier, connectionId, typeof given === 'string' ? given : undefined);
   if (!connection) throw unauthenticated('webhook_not_authenticated', `Send the connection's token in ${WEBHOOK_HEADER}`);
+  const _id = newId();
   const row: RawEvent = {
-    _id: newId(),
+    _id,
     kind: 'courier',
     courier,
     connectionId,
     companyId: connection.companyId,
     receivedAt: now(),
-    body,
+    body: await sealBytes(ownerOf(connection), placeOf(_id), body),
     headers: Object.fromEntries(KEPT_HEADERS.flatMap((name) => (typeof headers[name] === 'string' ? [[name, headers[name]]] : []))),
     state: 'pending',
     expireAt: new Date(nowMs() + runtime().config.retentionRawEventsDays * 86_400_000),
@@ -61,7 +65,7 @@ export const parseWebhook = job<{ rawEventId: string }>({
     const row = await rawEvents.findOne({ _id: rawEventId });
     if (!row || row.state !== 'pending') return;
     const entry = findCourier(row.courier);
-    const parsed = entry ? parse(entry, row) : 'There is no parser for this courier yet';
+    const parsed = entry ? parse(entry, row.headers, await rawBodyOf(row)) : 'There is no parser for this courier yet';
     if (typeof parsed === 'string') {
       runtime().log.warn('webhook.dead', { rawEventId, courier: row.courier, reason: parsed });
       await rawEvents.change({ _id: rawEventId }, { $set: { state: 'dead', note: parsed } });
@@ -74,12 +78,24 @@ export const parseWebhook = job<{ rawEventId: string }>({
   },
 });
 
-function parse({ adapter }: CourierEntry, row: RawEvent): ParsedWebhook | string {
+/** The bytes as the courier sent them: sealed at rest, for some couriers tell the consignee's name and phone. */
+async function rawBodyOf(row: RawEvent): Promise<Buffer> {
+  // The driver gives binary fields back as its own type, whose `buffer` holds the bytes.
+  const body = row.body as Buffer | { buffer: Uint8Array };
+  return openBytes(ownerOf(row), placeOf(row._id), Buffer.isBuffer(body) ? body : Buffer.from(body.buffer as Uint8Array));
+}
+
+function ownerOf({ companyId }: { companyId: string }): KeyOwner {
+  return { companyId, purpose: 'company' };
+}
+
+function placeOf(id: string): Place {
+  return { collection: 'raw_events', id, path: 'body' };
+}
+
+function parse({ adapter }: CourierEntry, headers: RawEvent['headers'], rawBody: Buffer): ParsedWebhook | string {
   try {
-    // The driver gives binary fields back as its own type, whose `buffer` holds the bytes.
-    const body = row.body as Buffer | { buffer: Uint8Array };
-    const rawBody = Buffer.isBuffer(body) ? body : Buffer.from(body.buffer as Uint8Array);
-    return adapter.parseWebhook({ rawBody, headers: row.headers });
+    return adapter.parseWebhook({ rawBody, headers });
   } catch (error) {
     return error instanceof Error ? error.message.slice(0, 300) : 'unknown error';
   }

@@ -6,6 +6,8 @@ import { nowMs } from '../clock.ts';
 import { AppError } from '../errors.ts';
 import { newId } from '../ids.ts';
 import { connection } from './connect.ts';
+import type { KeyOwner } from './keyring.ts';
+import { openedFrames, sealedFrames } from './sealed-stream.ts';
 import { openTransaction } from './tx.ts';
 import type { IndexSpec } from './types.ts';
 
@@ -24,6 +26,8 @@ export interface StoreOptions {
   purpose: string;
   /** 413 `file_too_large` beyond it, while the bytes still come. */
   maxBytes: number;
+  /** Whose key seals it, piece by piece as it comes; without it the bytes are kept as they are. */
+  owner?: KeyOwner;
   /** Sees the first bytes before anything is kept; throws what the file is refused with. */
   inspect?: (head: Buffer) => void;
 }
@@ -56,7 +60,7 @@ export function declaredFiles(): { name: string; indexes: readonly IndexSpec[] }
 }
 
 /** Stores a stream as it comes, never whole in memory, or bytes that are there already; what a refused or broken one left behind is removed. */
-export async function storeFile(source: Readable | Buffer, { id = newId(), purpose, maxBytes, inspect }: StoreOptions): Promise<StoredFile> {
+export async function storeFile(source: Readable | Buffer, { id = newId(), purpose, maxBytes, owner, inspect }: StoreOptions): Promise<StoredFile> {
   const hash = createHash('sha256');
   const upload = bucket().openUploadStreamWithId(id as never, id, { metadata: { purpose } });
   let sizeBytes = 0;
@@ -81,7 +85,9 @@ export async function storeFile(source: Readable | Buffer, { id = newId(), purpo
     yield head;
   };
   try {
-    await pipeline(Buffer.isBuffer(source) ? Readable.from([source]) : source, measure, upload);
+    const bytes = Buffer.isBuffer(source) ? Readable.from([source]) : source;
+    if (owner) await pipeline(bytes, measure, (chunks: AsyncIterable<Buffer>) => sealedFrames({ owner, id }, chunks), upload);
+    else await pipeline(bytes, measure, upload);
   } catch (error) {
     await upload.abort().catch(() => undefined);
     throw error;
@@ -96,9 +102,10 @@ export function fileTooLarge(maxBytes: number): AppError {
   });
 }
 
-/** The bytes of a stored file; the stream fails when it is gone. */
-export function openFile(id: string): Readable {
-  return bucket().openDownloadStream(id as never);
+/** The bytes of a stored file, opened for its owner when it was stored for one; the stream fails when it is gone or was changed. */
+export function openFile(id: string, owner?: KeyOwner): Readable {
+  const stored = bucket().openDownloadStream(id as never);
+  return owner ? Readable.from(openedFrames({ owner, id }, stored), { objectMode: false }) : stored;
 }
 
 /** Removes a file; one that is gone already is no error. */
