@@ -112,6 +112,29 @@ function isDry(command: Command): boolean {
 }
 
 program
+  .command('backup')
+  .description('write every collection, files included, as it is at one moment into a new folder')
+  .requiredOption('--out <folder>', 'a folder that does not exist or is empty')
+  .option('--plain', 'do not compress', false)
+  .addHelpText('after', '\nSealed values stay sealed: without the same ENCRYPTION_KEY(S) nobody reads them, also not you.\n\nExample:\n  npm run -s dakiya -- backup --out backups/2026-11-25')
+  .action(async (options: { out: string; plain: boolean }) => {
+    const { backupCommand } = await import('./backup.ts');
+    process.exitCode = await backupCommand(options);
+  });
+
+program
+  .command('restore')
+  .description('bring a backup back; verifies every file before the first write')
+  .requiredOption('--from <folder>', 'the folder of a backup')
+  .option('--into <database>', 'another database of the same server')
+  .option('--force', 'replace what the database holds', false)
+  .addHelpText('after', '\nStop the service first.\n\nExample:\n  npm run -s dakiya -- restore --from backups/2026-11-25 --into dakiya_restored')
+  .action(async (options: { from: string; into?: string; force: boolean }) => {
+    const { restoreCommand } = await import('./backup.ts');
+    process.exitCode = await restoreCommand(options);
+  });
+
+program
   .command('seed')
   .description('seed the demo company; refuses production')
   .option('--demo', 'the demo company, its owner, products, stock and wallet', false)

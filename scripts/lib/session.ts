@@ -34,14 +34,14 @@ export async function withSession<T>(work: (session: Session) => Promise<T>): Pr
 
 /**
  * Runs one command against the same database as it is: nothing is created, prepared or started. For commands that bring
- * a database into shape.
+ * a database into shape. Without `checkSecrets` it does not even note the secrets of an empty database.
  */
-export async function withDatabase<T>(work: (config: Config) => Promise<T>): Promise<T> {
+export async function withDatabase<T>(work: (config: Config) => Promise<T>, { checkSecrets = true } = {}): Promise<T> {
   const config = await loadConfig();
   const log = makeLogger({ level: 'error', stream: process.stderr });
   const embedded = config.mongodbUri === undefined ? await startEmbedded({ dataDir: config.dataDir, binary: config.mongodBinary, cacheDir: config.dakiyaCacheDir }) : undefined;
   try {
-    await connectDatabase({ config, log, mongodbUri: config.mongodbUri ?? embedded?.uri ?? '' });
+    await connectDatabase({ config, log, mongodbUri: config.mongodbUri ?? embedded?.uri ?? '' }, { checkSecrets });
     return await work(config);
   } finally {
     await disconnect();

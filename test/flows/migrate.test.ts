@@ -56,14 +56,14 @@ describe('the migrations of a legacy database', function () {
 
   it('C2: up, the app works and nothing is in clear; down, and every document is byte for byte as it was', async () => {
     const before = await loadLegacy(db);
+    const dry = await cliDone(['migrate', '--dry-run'], { env });
+    assert.deepEqual(dry.lines.filter((l) => l['dryRun']).slice(1).map((l) => l['rows']), [300, 300, 399]);
+    assert.deepEqual((await db.listCollections().toArray()).map((c) => c.name).sort(), Object.keys(before).sort());
+    assert.deepEqual(await legacyDigests(db), before);
+
     const refused = spawnService(env);
     assert.equal((await refused.ended).code, 1);
     assert.match(refused.output.join('\n'), /not yet migrated.*npm run dakiya -- migrate up/);
-
-    const dry = await cliDone(['migrate', '--dry-run'], { env });
-    assert.deepEqual(dry.lines.filter((l) => l['dryRun']).slice(1).map((l) => l['rows']), [300, 300, 399]);
-    assert.deepEqual((await db.listCollections().toArray()).map((c) => c.name).filter((n) => n !== 'keyvault').sort(), Object.keys(before).sort());
-    assert.deepEqual(await legacyDigests(db), before);
 
     const up = await cliDone(['migrate', 'up'], { env });
     assert.deepEqual(up.lines.filter((l) => l['event'] === 'done').map((l) => l['migration']), NAMES);
@@ -94,6 +94,71 @@ describe('the migrations of a legacy database', function () {
     const down = await cliDone(['migrate', 'down', '--all'], { env });
     assert.deepEqual(down.lines.filter((l) => l['event'] === 'done').map((l) => l['migration']), [...NAMES].reverse());
     assert.deepEqual(await legacyDigests(db), before);
+  });
+
+  it('goes on after kill -9 in the backup, in the middle of every collection, and on the way back', async () => {
+    const before = await loadLegacy(db);
+    const own = { ...env, MIGRATION_BATCH_ROWS: '60' };
+    const killed = async (args: string[], phase: string, collection: string): Promise<void> => {
+      const end = await cli(['migrate', ...args], { env: own, killAt: (line) => line.includes(`"step":"${phase}","collection":"${collection}"`) });
+      assert.equal(end.signal, 'SIGKILL', `${phase} ${collection}: ${end.out}${end.err}`);
+    };
+    await killed(['up'], 'backup', 'kycs');
+    await killed(['up'], 'convert', 'kycs');
+    const refused = spawnService(env);
+    assert.equal((await refused.ended).code, 1);
+    assert.match(refused.output.join('\n'), /migrate-encrypt-kyc did not end.*migrate up/);
+    await killed(['up'], 'convert', 'users');
+    await killed(['up'], 'convert', 'sessions');
+    const up = await cliDone(['migrate', 'up'], { env: own });
+    assert.ok(up.lines.some((l) => l['event'] === 'resumed' && l['migration'] === 'migrate-hash-sessions'));
+    assert.deepEqual(await grepDatabase(db, await secrets()), []);
+    for (const [name, rows] of Object.entries({ companies: 100, users: 200, kycs: 100, former_kycs: 100, integrations: 100, oauth_grants: 134, aadhaar_vault: 100, sessions: 399 })) {
+      assert.equal(await db.collection(name).countDocuments(), rows, name);
+    }
+    await killed(['down', '--all'], 'restore', 'users');
+    await cliDone(['migrate', 'down', '--all'], { env: own });
+    assert.deepEqual(await legacyDigests(db), before);
+  });
+
+  it('a wrong or missing secret, and a row that cannot be read, stop it before its first write and say what', async () => {
+    await loadLegacy(db);
+    const [victim] = await db.collection('kycs').find({ 'documents.pan.__enc_number': true }).limit(1).toArray();
+    await cliDone(['migrate', 'up', '--to', 'indexes'], { env });
+    const untouched = await legacyDigests(db);
+    const wrong = await cli(['migrate', 'up'], { env: { ...env, LEGACY_ENCRYPTION_SECRET: 'another-secret-of-somebody-else' } });
+    assert.equal(wrong.code, 1);
+    assert.match(wrong.err, /LEGACY_ENCRYPTION_SECRET is not the secret .* Nothing was written/);
+    const missing = await cli(['migrate', 'up'], { env: { ...env, LEGACY_ENCRYPTION_SECRET: '' } });
+    assert.match(missing.err, /LEGACY_ENCRYPTION_SECRET is not set/);
+    assert.deepEqual(await legacyDigests(db), untouched);
+    assert.equal(await db.collection('migration_backups').countDocuments(), 0);
+
+    const broken = String(at(victim, 'documents.pan.number')).slice(0, -32) + 'f'.repeat(32);
+    await db.collection('kycs').updateOne({ _id: victim?._id }, { $set: { 'documents.pan.number': broken } });
+    const before = await legacyDigests(db);
+    const unread = await cli(['migrate', 'up'], { env });
+    assert.equal(unread.code, 1);
+    assert.match(unread.err, new RegExp(`kycs ${String(victim?._id)}: documents\\.pan\\.number does not open[^]*Nothing was written[^]*--drop-unreadable`));
+    assert.ok(!unread.err.includes(broken));
+    assert.deepEqual(await legacyDigests(db), before);
+    await cliDone(['migrate', 'up', '--drop-unreadable'], { env });
+    await cliDone(['migrate', 'down', '--to', 'migrate-encrypt-kyc'], { env });
+    assert.deepEqual(await legacyDigests(db), before);
+  });
+
+  it('two runners at once: one works, the other waits and then finds nothing to do or says who works; a newer database is refused', async () => {
+    await loadLegacy(db);
+    const both = await Promise.all([cli(['migrate', 'up'], { env }), cli(['migrate', 'up'], { env })]);
+    const ran = both.map((end) => end.lines.filter((l) => l['event'] === 'done').length);
+    assert.deepEqual([...ran].sort(), [0, 4]);
+    for (const [i, { code, err }] of both.entries()) if (ran[i] === 4 || code !== 1) assert.equal(code, 0, err);
+    for (const { code, err } of both) if (code === 1) assert.match(err, /Another runner is migrating this database/);
+    await db.collection<{ _id: string; state: string }>('migrations').insertOne({ _id: 'migrate-from-the-future', state: 'done' });
+    const refused = spawnService(env);
+    assert.equal((await refused.ended).code, 1);
+    assert.match(refused.output.join('\n'), /newer than this version.*migrate-from-the-future/);
+    assert.equal((await cli(['migrate', 'up'], { env })).code, 1);
   });
 
   async function createOperator({ email, name, role }: { email: string; name: string; role: string }, own: Record<string, string>): Promise<number | null> {
