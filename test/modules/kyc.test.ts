@@ -6,14 +6,23 @@ import { createOperator } from '../../src/modules/identity/index.ts';
 import { kycs } from '../../src/modules/kyc/kyc.model.ts';
 import { kycSchedules } from '../../src/modules/kyc/kyc.jobs.ts';
 import { PLATFORM_COMPANY_ID, systemCtx } from '../../src/platform/context.ts';
+import { destroyKeys } from '../../src/platform/db/keyring.ts';
+import { withTransaction } from '../../src/platform/db/transaction.ts';
 import { useRuntime, runtime } from '../../src/platform/runtime.ts';
 import { aadhaarOf, gstinOf, jpeg, panOf, pdf, png } from '../support/kyc.ts';
+import { until } from '../support/process.ts';
+import { book, fund, makeOrder } from '../support/shipping.ts';
 import { PASSWORD, race, startWorld, type Answer, type Merchant, type World } from '../support/world.ts';
 
 type Raw = { _id: string } & Record<string, unknown>;
 
 const DAY_MS = 86_400_000;
 const PAN = { number: panOf('1234'), name: 'Kanarese Canaryson', holderType: 'individual', dateOfBirth: '1990-01-31' };
+const SWIFT_CARD = {
+  ...{ name: 'Own surface', courier: 'swift', service: 'surface', mode: 'surface', divisor: 5000, minGrams: 500, maxGrams: 20_000, maxCodPaise: 5_000_000 },
+  tiers: [{ uptoGrams: null, stepGrams: 500, paise: { A: 1000, B: 2000, C: 3000, D: 4000, E: 5000 } }],
+  ...{ rto: { kind: 'percent', bp: 5000 }, fuelBp: 0, cod: { flatPaise: 2000, bp: 100 }, codRefundOnRto: true, oda: { flatPaise: 7000, perKgPaise: 100 }, gstBp: 1800 },
+};
 const BANK = { accountNumber: '771234567812', ifsc: 'HDFC0000001', holderName: 'Kanarese Canaryson' };
 const AADHAAR = aadhaarOf('23456789012');
 
@@ -252,6 +261,17 @@ describe('KYC', () => {
       assert.equal((await jobs()).length, 0);
     });
 
+    it('so is one that comes while the number is being replaced', async () => {
+      const who = await withAccount('9003');
+      const settled = world.settle();
+      const running = { name: 'kyc.verify', companyId: who.companyId, 'payload.document': 'bankAccount', state: 'running' };
+      await until('the provider is being asked', async () => (await world.db.collection('jobs').countDocuments(running)) > 0);
+      await good(put('bank-account', { ...BANK, accountNumber: '771234569005' }, who));
+      await settled;
+      assert.equal(await state(who), 'pending', 'the slow "matched" was about the other number');
+      await untilAnswered(who);
+    });
+
     it('an account of another holder and an unknown branch are told', async () => {
       const who = await another(false);
       await good(put('bank-account', { ...BANK, ifsc: 'HDFC0ZZZZZZ', holderName: 'Ravi Iyer' }, who));
@@ -398,6 +418,28 @@ describe('KYC', () => {
       await requireMayReceiveMoney(ctx);
       const unverified = await world.merchant({ location: false, verified: false });
       await assert.rejects(requireMayReceiveMoney(systemCtx('test', unverified.companyId)), { code: 'email_not_verified' });
+    });
+  });
+
+  describe('booking', () => {
+    it('goes to a real courier only after verification, and stops when it is taken back', async () => {
+      const who = await world.merchant();
+      await fund(world, who);
+      const card = await good(world.api('POST', '/v1/rate-cards', { token: who.token, body: SWIFT_CARD }), 201);
+      await good(world.api('PUT', `/v1/rate-cards/${card.id}/activate`, { token: who.token, ifMatch: card.version }));
+      const swift = async (awb: string): Promise<Answer> => book(world, who, { orderId: (await makeOrder(world, who)).id, courier: 'swift', service: 'surface', awb });
+      await refused(swift('SWIFT00001'), 403, 'kyc_required');
+      await good(book(world, who, { orderId: (await makeOrder(world, who)).id, courier: 'sandbox' }), 201);
+      await good(put('pan', PAN, who));
+      await good(put('bank-account', BANK, who));
+      await good(submit(who));
+      await refused(swift('SWIFT00002'), 403, 'kyc_required');
+      await good(decide(who, 'pan', 'verified'));
+      await good(decide(who, 'bankAccount', 'verified'));
+      await good(swift('SWIFT00003'), 201);
+      await good(decide(who, 'pan', 'needs_action', { withdraw: true }));
+      await refused(swift('SWIFT00004'), 403, 'kyc_required');
+      await world.settle();
     });
   });
 
@@ -620,5 +662,44 @@ describe('KYC', () => {
         assert.equal((await kyc(who)).files.length, 1);
       });
     });
+  });
+});
+
+describe('KYC under its limits', () => {
+  it('R8 the third reveal of an hour is 429, and shows and notes nothing', async () => {
+    const world = await startWorld({ RATE_LIMIT_SENSITIVE_PER_HOUR: '2' });
+    try {
+      const { token, companyId } = await world.merchant({ location: false, verified: false });
+      assert.equal((await world.api('PUT', '/v1/kyc/pan', { token, body: PAN })).status, 200);
+      const reveal = () => world.api('POST', '/v1/kyc/reveal', { token, body: { field: 'pan', reason: 'A customer asked for it' } });
+      const { statuses } = await race(5, reveal);
+      assert.deepEqual(statuses, { 200: 2, 429: 3 });
+      const answer = await reveal();
+      assert.deepEqual([answer.body.error.code, Number(answer.headers.get('retry-after')) > 0], ['rate_limited', true]);
+      assert.equal(await world.db.collection('kyc_reveals').countDocuments({ companyId }), 2);
+    } finally {
+      await world.close();
+    }
+  });
+
+  it('R11 with its key a company loses what it sealed: masks, reveals and files alike', async () => {
+    const world = await startWorld();
+    try {
+      const { token, companyId } = await world.merchant({ location: false, verified: false });
+      await world.api('PUT', '/v1/kyc/pan', { token, body: PAN });
+      await world.api('PUT', '/v1/kyc/bank-account', { token, body: BANK });
+      const form = new FormData();
+      form.set('file', new Blob([new Uint8Array(pdf())]), 'x.pdf');
+      const file = await world.api('POST', '/v1/kyc/documents', { token, raw: form });
+      assert.equal(file.status, 201);
+      await withTransaction(systemCtx('test', companyId), async (ctx) => destroyKeys(ctx, companyId));
+      const { status, body } = await world.api('GET', '/v1/kyc', { token });
+      assert.deepEqual([status, body.documents.pan.number, body.documents.bankAccount.holderName], [200, '[erased]', '[erased]']);
+      for (const path of [`/v1/kyc/documents/${file.body.id}`]) assert.equal((await world.api('GET', path, { token })).body.error.code, 'data_erased');
+      assert.equal((await world.api('POST', '/v1/kyc/reveal', { token, body: { field: 'pan', reason: 'A customer asked for it' } })).body.error.code, 'data_erased');
+      assert.equal((await world.api('PUT', '/v1/kyc/pan', { token, body: PAN })).body.error.code, 'data_erased');
+    } finally {
+      await world.close();
+    }
   });
 });

@@ -45,7 +45,6 @@ function bothThings(bytes: Buffer): string | undefined {
 
 function pdfFault(bytes: Buffer): string | undefined {
   if (!bytes.toString('latin1', 0, 8).startsWith('%PDF-')) return 'The PDF does not begin at its first byte';
-  if (!bytes.toString('latin1', Math.max(0, bytes.length - PDF_HEAD)).includes('%%EOF')) return 'The PDF is cut off, or something follows it';
   // `#4a` in a name is the letter J.
   const names = bytes.toString('latin1').replace(/#([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
   return PDF_ACTIONS.test(names) ? 'The PDF has scripts, attachments or forms that act' : undefined;

@@ -4,6 +4,7 @@ import type { Filter, Row } from '../../platform/db/collection.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { notFound } from '../../platform/errors.ts';
 import type { Page, PageRequest } from '../../platform/pagination.ts';
+import { runtime } from '../../platform/runtime.ts';
 import { companiesById, type Company, type KycStatus } from '../companies/index.ts';
 import { normalizeReason } from './kyc.input.rules.ts';
 import { kycEvents, kycs, type Kyc, type KycDocument, type KycEvent } from './kyc.model.ts';
@@ -78,17 +79,27 @@ export async function decideOn(ctx: OutsideTx, id: string, { document, decision,
 
 const EXPIRED_AT_ONCE = 500;
 
-/** Ends the verifications whose time has come; answers how many companies. Says so to the owners. */
+/** Ends the verifications whose time has come, company by company; answers how many, and leaves to the next run what fails. */
 export async function expireVerifications(): Promise<number> {
   const across = acrossCompanies(systemCtx('kyc-expiry', PLATFORM_COMPANY_ID), 'verifications of any company end');
   const due = await kycs.find(across, { expiresAt: { $lte: now(), $exists: true } }, { sort: { expiresAt: 1 }, limit: EXPIRED_AT_ONCE, fields: ['companyId'] });
+  let count = 0;
   for (const { _id, companyId } of due) {
-    await withTransaction(systemCtx('kyc-expiry', companyId), async (ctx) => {
-      const row = await kycs.get(ctx, _id);
-      const ended = expiredDocuments(row.documents, now());
-      const reason = 'The verification has ended; look through the document and submit it again';
-      if (ended.length > 0) await moveDocuments(ctx, row, ended.map((document) => ({ document, event: 'expired' as const, reason })));
-    });
+    try {
+      await expireOne(companyId, _id);
+      count += 1;
+    } catch (error) {
+      runtime().log.error('kyc.expiry_failed', { companyId, error });
+    }
   }
-  return due.length;
+  return count;
+}
+
+async function expireOne(companyId: string, id: string): Promise<void> {
+  await withTransaction(systemCtx('kyc-expiry', companyId), async (ctx) => {
+    const row = await kycs.get(ctx, id);
+    const ended = expiredDocuments(row.documents, now());
+    const reason = 'The verification has ended; look through the document and submit it again';
+    if (ended.length > 0) await moveDocuments(ctx, row, ended.map((document) => ({ document, event: 'expired' as const, reason })));
+  });
 }

@@ -111,7 +111,8 @@ async function record(tx: Tx, before: Row<Kyc>, after: Row<Kyc>, { document, eve
 
 /** The whole goes to the company and its owners; what a reviewer or time has decided also by mail. */
 async function carry(tx: Tx, before: Row<Kyc>, after: Row<Kyc>, moves: readonly Move[]): Promise<void> {
-  const gstinState = statusOf(after.documents, 'gstin') === 'verified' ? after.gstin?.mask.slice(0, 2) : undefined;
+  // The mask begins with the state; that of an erased GSTIN does not.
+  const gstinState = statusOf(after.documents, 'gstin') === 'verified' ? /^\d{2}/.exec(after.gstin?.mask ?? '')?.[0] : undefined;
   await setKycStatus(tx, { status: after.status, gstinState });
   if (before.status !== after.status) {
     await noteKycOfOwners(tx, after.status);
