@@ -106,6 +106,11 @@ const SETTINGS = {
   razorpayKeySecret: secret('provider'),
   razorpayWebhookSecret: secret('text', { required: true }),
 
+  googleClientId: optional(),
+  googleClientSecret: secret('provider'),
+  googleIssuer: { schema: Joi.string().uri({ scheme: ['https', 'http'] }).default('https://accounts.google.com') } as Setting<string>,
+  googleTimeoutMs: whole(5_000),
+
   rateLimits: onOff(true, { refused: [false] }),
   rateLimitApiPerMinute: whole(100),
   rateLimitWritePerMinute: whole(30),

@@ -76,7 +76,7 @@ function send(koa: KoaContext, route: AnyRoute, result: unknown, check: boolean)
   if (rendered instanceof BrowserAnswer) {
     koa.set('Set-Cookie', rendered.cookies.map(writeCookie));
     if (rendered.redirect !== undefined) {
-      koa.status = 303;
+      koa.status = 302;
       koa.set('Location', rendered.redirect);
       return;
     }

@@ -25,7 +25,7 @@ export interface Tokens {
   refreshSuccessor(token: RefreshToken): RefreshToken;
 }
 
-export type TokenPurpose = 'refresh' | 'apiKey' | 'verifyEmail' | 'changeEmail' | 'resetPassword' | 'invitation' | 'device' | 'recoveryKey' | 'cart';
+export type TokenPurpose = 'refresh' | 'apiKey' | 'verifyEmail' | 'changeEmail' | 'resetPassword' | 'invitation' | 'device' | 'recoveryKey' | 'oauth' | 'cart';
 
 const REFRESH = /^rt2\.([\w-]{16})\.(0|[1-9]\d{0,8})\.([\w-]{43})\.([\w-]{22})$/;
 

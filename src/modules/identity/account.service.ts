@@ -27,6 +27,8 @@ export interface Registration {
 interface RegistrationOptions {
   emailVerified?: boolean;
   anyPassword?: boolean;
+  /** Further steps of the same transaction. */
+  also?: (tx: Tx, user: Row<User>) => Promise<void>;
 }
 
 interface Registered {
@@ -38,21 +40,22 @@ interface Registered {
  * Opens a company's account with its owner, in one transaction with the mail that proves the address. 409
  * `email_taken` for an address that any company's user has; 400 naming all faulty fields. `anyPassword` is for the demo.
  */
-export async function registerCompany(ctx: OutsideTx, input: Registration, options: RegistrationOptions = {}): Promise<Registered> {
+export async function registerCompany(ctx: OutsideTx, input: Omit<Registration, 'password'> & { password?: string }, options: RegistrationOptions = {}): Promise<Registered> {
   const faults = makeFaults();
   const email = faults.take('email', parseEmail(input.email));
   const name = parseName(faults, 'name', input.name);
   const companyName = parseName(faults, 'companyName', input.companyName);
   const phone = parsePhone(faults, input.phone) ?? '';
   faults.throwIfAny();
-  if (!options.anyPassword) await assertGoodPassword(input.password, { email, name, companyName });
+  if (input.password !== undefined && !options.anyPassword) await assertGoodPassword(input.password, { email, name, companyName });
   await assertEmailFree(email);
-  const secrets = await newPassword(input.password);
+  const secrets = input.password === undefined ? { passwordSetAt: now() } : await newPassword(input.password);
   return withTransaction(inCompany(ctx, newId()), async (ctx) => {
     const company = await createCompany(ctx, { name: companyName, email, phone });
     const user = await addUser(ctx, { email, name, phone, role: 'owner', ...secrets, ...(options.emailVerified ? { emailVerifiedAt: now() } : {}) });
     if (options.emailVerified) await noteEmailVerified(ctx);
     else await askToVerify(ctx, user);
+    await options.also?.(ctx, user);
     return { user, company };
   }).catch(asEmailTaken);
 }

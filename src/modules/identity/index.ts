@@ -2,6 +2,7 @@ import type { Module } from '../../platform/module.ts';
 import { startSessionFeed } from './access.ts';
 import { apiKeyRoutes } from './api-key.routes.ts';
 import { authRoutes } from './auth.routes.ts';
+import { googleRoutes } from './google.routes.ts';
 import { identityChecks } from './identity.checks.ts';
 import { sessionRetention } from './session.retention.ts';
 import { endSessionsJob, onCompanyStatus, sendResetMail } from './identity.jobs.ts';
@@ -19,7 +20,7 @@ export type { User } from './user.model.ts';
 
 export const identityModule: Module = {
   name: 'identity',
-  routes: [...authRoutes, ...mfaRoutes, ...memberRoutes, ...apiKeyRoutes, ...staffRoutes],
+  routes: [...authRoutes, ...mfaRoutes, ...googleRoutes, ...memberRoutes, ...apiKeyRoutes, ...staffRoutes],
   jobs: [sendResetMail, endSessionsJob],
   subscribers: [onCompanyStatus],
   checks: identityChecks,

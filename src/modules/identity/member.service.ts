@@ -9,6 +9,7 @@ import { noteSecurityEvent } from '../audit/index.ts';
 import { activeLocation, ownCompany } from '../companies/index.ts';
 import { noteEnded, noteGrant } from './access.ts';
 import { addUser, asEmailTaken, askToVerify, assertEmailFree, newPassword } from './account.service.ts';
+import { googleLinks } from './google.model.ts';
 import { assertGoodPassword } from './identity.kit.ts';
 import { mayManage, parseEmail, parseName, parsePhone, roleRefused } from './identity.rules.ts';
 import { mfaFactors } from './mfa.model.ts';
@@ -100,6 +101,7 @@ export async function removeMember(ctx: OutsideTx, id: string, version: number):
     await users.remove(ctx, id, { version });
     const factor = await mfaFactors.findOne(ctx, { _id: id });
     if (factor) await mfaFactors.remove(ctx, id, { version: factor.version });
+    for (const link of await googleLinks.find(ctx, { userId: id }, { limit: 100 })) await googleLinks.remove(ctx, link._id, { version: link.version });
     await noteSecurityEvent(ctx, { type: 'security.permission_changed', userId: id, details: { removed: true, role: member.role } });
   });
   noteEnded(id);

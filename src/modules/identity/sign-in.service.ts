@@ -98,6 +98,13 @@ async function strengthen(ctx: OutsideTx, user: Row<User>, password: string): Pr
   ).catch((error: unknown) => runtime().log.warn('password.rehash_failed', { userId: user._id, error }));
 }
 
+/** Signs in somebody who has proved who he is in another way than by a password here; tells him of a new device. */
+export async function enter(ctx: OutsideTx, user: Row<User>, facts: ConnectionFacts): Promise<SignedIn> {
+  const company = await assertMayEnter(user);
+  await tellOfNewDevice(ctx, user, facts);
+  return { ...(await openSession(user, facts, true)), deviceToken: newDeviceToken(user), user, company };
+}
+
 /** Accepts an invitation and signs its new member in. */
 export async function joinCompany(ctx: OutsideTx, input: Acceptance, facts: ConnectionFacts): Promise<SignedIn> {
   const user = await acceptInvitation(ctx, input);

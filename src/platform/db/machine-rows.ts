@@ -32,6 +32,7 @@ export const MACHINE_ROWS = {
   scan_batches: 'which shipments have new scans that wait for their fold',
   import_rows: 'rows of an import file waiting for their batch',
   mailbox: 'the development mailbox',
+  oauth_states: 'sign-ins with Google that are under way, each taken once',
   raw_events: 'inbound events as they came',
   api_key_uses: 'when an API key was last used, at most once a minute',
 } as const;

@@ -1,0 +1,139 @@
+import { strict as assert } from 'node:assert';
+import { startGoogle, type Google, type Mischief } from '../support/google.ts';
+import { PASSWORD, race, startWorld, type Answer, type World } from '../support/world.ts';
+
+const codeOf = (answer: Answer): unknown => answer.body?.error?.code;
+const CLIENT = { id: 'dakiya-client', secret: 'stand-in-secret' };
+
+describe('sign-in with Google', () => {
+  let world: World;
+  let google: Google;
+  let people = 0;
+
+  const start = async (): Promise<{ cookie: string; url: string }> => {
+    const answer = await fetch(`${world.url}/v1/auth/oauth/google/start`, { redirect: 'manual' });
+    assert.equal(answer.status, 302);
+    const [line = ''] = answer.headers.getSetCookie();
+    for (const part of ['__Host-dakiya-oauth=', 'HttpOnly', 'Secure', 'SameSite=Lax']) assert.ok(line.includes(part), part);
+    return { cookie: line.split(';')[0] ?? '', url: answer.headers.get('location') ?? '' };
+  };
+  const come = async (): Promise<Answer> => {
+    const { cookie, url } = await start();
+    return world.api('GET', google.agree(url), { headers: { cookie } });
+  };
+  const complete = (body: object) => world.api('POST', '/v1/auth/oauth/google/complete', { body });
+  const somebody = (email?: string): void => {
+    people += 1;
+    google.person = { sub: `sub-${people}`, email: email ?? `person${people}@gmail.example`, name: 'Nila Bose' };
+    google.mischief = 'none';
+  };
+  const ticketOf = (answer: Answer, code: string): string => {
+    assert.equal(codeOf(answer), code, JSON.stringify(answer.body));
+    return answer.body.error.details.ticket;
+  };
+  const newcomer = async (): Promise<Answer> => {
+    const ticket = ticketOf(await come(), 'google_registration_required');
+    const made = await complete({ ticket, companyName: 'Nila Stores', phone: '9800012345' });
+    assert.equal(made.status, 200, JSON.stringify(made.body));
+    return made;
+  };
+
+  before(async () => {
+    google = await startGoogle(CLIENT);
+    world = await startWorld({ SIGN_IN_DELAY_MS: '0', GOOGLE_CLIENT_ID: CLIENT.id, GOOGLE_CLIENT_SECRET: CLIENT.secret, GOOGLE_ISSUER: google.issuer, GOOGLE_TIMEOUT_MS: '700' });
+  });
+  beforeEach(() => somebody());
+  after(async () => {
+    await world.checks().finally(() => world.close());
+    await google.close();
+  });
+
+  it('sends the browser away with state, nonce and PKCE S256', async () => {
+    const { searchParams } = new URL((await start()).url);
+    assert.deepEqual([searchParams.get('response_type'), searchParams.get('code_challenge_method'), searchParams.get('client_id')], ['code', 'S256', CLIENT.id]);
+    for (const key of ['state', 'nonce', 'code_challenge']) assert.ok((searchParams.get(key) ?? '').length >= 43, key);
+  });
+
+  it('opens a company for somebody new, once its name is given, and signs him in from then on', async () => {
+    const ticket = ticketOf(await come(), 'google_registration_required');
+    assert.equal((await complete({ ticket })).status, 400);
+    const body = { ticket, companyName: 'Nila Stores', phone: '9800012345' };
+    const { answers, statuses } = await race(5, () => complete(body));
+    assert.deepEqual(statuses, { 200: 1, 400: 4 });
+    const { user, company } = answers.find((a) => a.status === 200)?.body;
+    assert.deepEqual([user.email, user.emailVerified, user.role, company.name], [google.person.email, true, 'owner', 'Nila Stores']);
+    const again = await come();
+    assert.deepEqual([again.status, again.body.user?.id], [200, user.id]);
+    assert.equal((await world.api('POST', '/v1/auth/login', { body: { email: google.person.email, password: PASSWORD } })).status, 401);
+  });
+
+  it('never takes over an account by its address: its password links the two', async () => {
+    const owner = await world.merchant({ location: false });
+    somebody(owner.email);
+    const ticket = ticketOf(await come(), 'google_link_required');
+    assert.equal(codeOf(await complete({ ticket })), 'invalid_credentials');
+    assert.equal(codeOf(await complete({ ticket, companyName: 'Mine', phone: '9800012345' })), 'invalid_credentials');
+    assert.equal((await complete({ ticket, password: owner.password })).body.user.id, owner.userId);
+    assert.equal((await complete({ ticket, password: owner.password })).status, 400);
+    assert.equal((await come()).body.user.id, owner.userId);
+  });
+
+  it('does not skip the second factor', async () => {
+    const { user } = (await newcomer()).body;
+    await world.db.collection<{ _id: string }>('users').updateOne({ _id: user.id }, { $set: { mfaEnabledAt: new Date() } });
+    const ticket = ticketOf(await come(), 'mfa_required');
+    assert.equal(codeOf(await complete({ ticket })), 'mfa_required');
+    assert.equal(codeOf(await complete({ ticket, otp: '123456' })), 'invalid_otp');
+  });
+
+  for (const [mischief, status, code] of [
+    ['wrongNonce', 401, 'google_refused'],
+    ['wrongAudience', 401, 'google_refused'],
+    ['wrongIssuer', 401, 'google_refused'],
+    ['expired', 401, 'google_refused'],
+    ['foreignKey', 401, 'google_refused'],
+    ['unverified', 403, 'google_email_unverified'],
+    ['broken', 503, 'google_unavailable'],
+    ['slow', 503, 'google_unavailable'],
+  ] as [Mischief, number, string][]) {
+    it(`refuses what does not check out: ${mischief}`, async () => {
+      google.mischief = mischief;
+      const answer = await come();
+      assert.deepEqual([answer.status, codeOf(answer)], [status, code]);
+    });
+  }
+
+  it('takes a state once, from the browser that began, and within ten minutes', async () => {
+    await newcomer();
+    const { cookie, url } = await start();
+    const back = google.agree(url);
+    const others: Record<string, string>[] = [{}, { cookie: (await start()).cookie }];
+    for (const headers of others) assert.equal(codeOf(await world.api('GET', back, { headers })), 'google_state_invalid');
+    const { statuses } = await race(8, () => world.api('GET', back, { headers: { cookie } }));
+    assert.deepEqual(statuses, { 200: 1, 400: 7 });
+    const declined = await start();
+    const state = new URL(declined.url).searchParams.get('state') ?? '';
+    assert.equal(codeOf(await world.api('GET', `/v1/auth/oauth/google/callback?state=${state}&error=access_denied`, { headers: { cookie: declined.cookie } })), 'google_declined');
+    const late = await start();
+    world.advance(601_000);
+    assert.equal(codeOf(await world.api('GET', google.agree(late.url), { headers: { cookie: late.cookie } })), 'google_state_invalid');
+    world.advance(-601_000);
+  });
+
+  it('keeps its tokens sealed and logs none of them', async () => {
+    await newcomer();
+    const names = ['google_links', 'oauth_states', 'users', 'audit', 'jobs'];
+    const dump = JSON.stringify(await Promise.all(names.map((name) => world.db.collection(name).find().toArray()))) + world.logLines.join('\n');
+    for (const canary of ['stand-in-access', 'stand-in-refresh', CLIENT.secret]) assert.ok(!dump.includes(canary), canary);
+    assert.match(String((await world.db.collection('google_links').findOne())?.['accessToken']), /^e1\./);
+  });
+});
+
+describe('sign-in with Google, not configured', () => {
+  it('answers 404 with a clear code', async () => {
+    const world = await startWorld();
+    const answer = await world.api('GET', '/v1/auth/oauth/google/start');
+    await world.close();
+    assert.deepEqual([answer.status, codeOf(answer)], [404, 'google_sign_in_not_found']);
+  });
+});
