@@ -115,7 +115,7 @@ describe('what the service says about itself', () => {
       if (new Set(keys).size !== keys.length) faults.push(`${at}: a parameter twice`);
       for (const p of parameters) faults.push(...(p.in === 'path' && !p.required ? [`${at}: ${p.name} is not required`] : []), ...faultsOf(p.schema, `${at} ${p.name}`, document));
       for (const [type, { schema }] of Object.entries(requestBody?.content ?? {})) faults.push(...faultsOf(schema, `${at} ${type}`, document));
-      if (!Object.keys(responses).some((status) => status.startsWith('2'))) faults.push(`${at}: no success`);
+      if (!Object.keys(responses).some((status) => /^2|^302$/.test(status))) faults.push(`${at}: no success`);
       for (const [status, { description, content }] of Object.entries(responses)) {
         if (!/^[1-5]\d\d$/.test(status) || typeof description !== 'string') faults.push(`${at} ${status}: no answer`);
         for (const { schema } of Object.values(content ?? {})) faults.push(...faultsOf(schema, `${at} ${status}`, document));
