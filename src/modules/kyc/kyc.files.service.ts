@@ -5,7 +5,7 @@ import { inCompany, type Ctx, type OutsideTx } from '../../platform/context.ts';
 import { AlreadyAnswered } from '../../platform/db/answers.ts';
 import type { Row } from '../../platform/db/collection.ts';
 import { fileTooLarge, openFile, removeFile, storeFile } from '../../platform/db/files.ts';
-import { openBytes, sealBytes } from '../../platform/db/sealed-bytes.ts';
+import type { KeyOwner } from '../../platform/db/keyring.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { AppError, conflict, invalid, invalidFields, notFound, unavailable } from '../../platform/errors.ts';
 import { replayOnceHashed } from '../../platform/idempotency.ts';
@@ -91,8 +91,7 @@ async function keepFile(ctx: OutsideTx, { bytes, kind, contentType }: { bytes: B
     throw invalid('file_infected', 'The virus scanner refuses this file', { fields: [{ path: 'file', message: 'must be free of viruses' }] });
   }
   const fileId = newId();
-  const sealed = await sealBytes({ companyId: ctx.companyId, purpose: 'company' }, placeOf(fileId), bytes);
-  await storeFile(sealed, { id: fileId, purpose: KYC_FILES, maxBytes: sealed.length });
+  await storeFile(bytes, { id: fileId, purpose: KYC_FILES, maxBytes: bytes.length, owner: ownerOf(ctx.companyId) });
   try {
     return await changeKyc(ctx, async (ctx, row) => {
       if (row.files.length >= MAX_FILES) throw tooManyFiles();
@@ -106,9 +105,9 @@ async function keepFile(ctx: OutsideTx, { bytes, kind, contentType }: { bytes: B
   }
 }
 
-/** The envelope opens for this file's id only. */
-function placeOf(fileId: string): { collection: string; id: string; path: string } {
-  return { collection: 'uploads', id: fileId, path: 'content' };
+/** Sealed with the company's key, so that it ends with it. */
+function ownerOf(companyId: string): KeyOwner {
+  return { companyId, purpose: 'company' };
 }
 
 function tooManyFiles(): AppError {
@@ -149,8 +148,8 @@ function fileOf(row: Row<Kyc> | undefined, id: string): KycFile {
 
 async function openStored(companyId: string, file: KycFile): Promise<OpenedFile> {
   const chunks: Buffer[] = [];
-  for await (const chunk of openFile(file.fileId) as AsyncIterable<Buffer>) chunks.push(chunk);
-  return { file, content: await openBytes({ companyId, purpose: 'company' }, placeOf(file.fileId), Buffer.concat(chunks)) };
+  for await (const chunk of openFile(file.fileId, ownerOf(companyId)) as AsyncIterable<Buffer>) chunks.push(chunk);
+  return { file, content: Buffer.concat(chunks) };
 }
 
 /** The name under which a file is saved: ours, never the uploader's. */
