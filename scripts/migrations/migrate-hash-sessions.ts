@@ -18,6 +18,7 @@ export const hashSessions = takeover({
   sources: ['sessions'],
   targets: ['sessions'],
   fields: { sessions: [{ path: 'refreshToken' }] },
+  lookups: ['sessions.userId'],
   convert: convertSessions,
 });
 

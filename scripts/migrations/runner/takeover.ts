@@ -34,6 +34,8 @@ export interface Takeover {
   /** Every collection that gets rows. */
   targets: readonly string[];
   fields: Readonly<Record<string, readonly LegacyField[]>>;
+  /** Fields that `convert` looks rows up by, as `collection.field`: without an index each batch would read everything. */
+  lookups?: readonly string[];
   /** Further reasons why a row cannot be taken up. */
   inspect?(collection: string, doc: LegacyDoc): RowFault[];
   /** Our rows for some of theirs, by collection. Reads only. */
@@ -125,13 +127,28 @@ async function up(spec: Takeover, run: Run, before: MigrationRow): Promise<objec
   const begun = await stepRow(spec);
   // The former product's unique indexes know nothing of our rows.
   if (Object.values(begun.digests ?? {}).some((d) => d.rows > 0)) await restoreSchema(spec.sources, {});
+  await indexLookups(spec, true);
   await convertAll(spec, run, store);
+  await indexLookups(spec, false);
   await putBack(spec, run);
   await prepareSchema({ only: spec.targets });
   await verifyUp(spec, run);
   const { digests } = begun;
   await noteDone(spec.name, { rows: total(digests ?? {}) });
   return { rows: total(digests ?? {}), digests };
+}
+
+/** Makes the indexes of the look-ups for as long as the step runs, and takes them away again. */
+async function indexLookups({ lookups = [] }: Takeover, on: boolean): Promise<void> {
+  for (const lookup of lookups) {
+    const [collection = '', field = ''] = lookup.split('.');
+    const name = `migration_${field}`;
+    const there = (await readSchema([collection]))[collection]?.indexes ?? [];
+    const own = there.some((index) => index['name'] === name);
+    const usable = there.some((index) => Object.keys((index['key'] ?? {}) as object)[0] === field);
+    if (on && !usable) await database().collection(collection).createIndex({ [field]: 1 }, { name });
+    if (!on && own) await database().collection(collection).dropIndex(name);
+  }
 }
 
 async function stepRow({ name }: Takeover): Promise<MigrationRow> {
@@ -225,7 +242,8 @@ function idOf(bytes: Buffer): string {
   return String((BSON.deserialize(bytes) as { _id: unknown })._id);
 }
 
-async function sealedRows(made: Record<string, OurRow[]>): Promise<Record<string, Plain[]>> {
+/** Rows as they are stored. */
+export async function sealedRows(made: Record<string, OurRow[]>): Promise<Record<string, Plain[]>> {
   const sealed: Record<string, Plain[]> = {};
   const declared = new Set(declaredNames());
   for (const [target, rows] of Object.entries(made)) {
@@ -304,6 +322,7 @@ async function down(spec: Takeover, run: Run, before: MigrationRow): Promise<obj
     run.note('kept_aside', { migration: spec.name, rows: total(put) });
     await noteStep(spec.name, run, { phase: 'restore', progress: {} });
   }
+  await indexLookups(spec, false);
   await restoreSchema([...new Set([...spec.sources, ...spec.targets])], {});
   for (const collection of spec.sources) await restoreCollection(spec, { run, store: kept, collection });
   for (const collection of spec.targets) await database().collection(collection).deleteMany(OURS);
