@@ -17,7 +17,7 @@ export interface MatrixRow {
   cells: Record<Caller | 'foreign', string>;
 }
 
-/** The committed table; kept by hand, never derived from the code that it judges. */
+/** The committed table; kept as it is, never derived from the code that it judges. */
 export function readMatrix(): MatrixRow[] {
   const lines = readFileSync(new URL('matrix.tsv', import.meta.url), 'utf8').trimEnd().split('\n');
   const names = (lines[0] ?? '').split('\t').slice(1);
