@@ -1,4 +1,4 @@
-import { Command } from 'commander';
+import { Argument, Command, Option } from 'commander';
 import { ConfigError, describeConfig, loadConfig } from '../src/config.ts';
 import { AppError } from '../src/platform/errors.ts';
 import { SetupError } from '../src/platform/embedded/setup-error.ts';
@@ -166,6 +166,50 @@ jobs
   .action(async (id: string) => {
     const { retryJobCommand } = await import('./jobs.ts');
     process.exitCode = await retryJobCommand(id);
+  });
+
+const keys = program.command('keys').description('data keys of sealed values; every command may run while the service does');
+const company = ['--company <id>', 'only this company’s'] as const;
+keys
+  .command('list')
+  .description('data keys with their generation and state, never the keys themselves')
+  .option(...company)
+  .action(async (options: { company?: string }) => {
+    const { listKeysCommand } = await import('./keys.ts');
+    process.exitCode = await listKeysCommand(options);
+  });
+keys
+  .command('rotate')
+  .description('a new generation of every data key: it seals what is written from now on')
+  .option(...company)
+  .addOption(new Option('--purpose <purpose>', 'only these').choices(['company', 'system', 'books', 'aadhaar']))
+  .action(async (options: { company?: string; purpose?: string }) => {
+    const { rotateKeysCommand } = await import('./keys.ts');
+    process.exitCode = await rotateKeysCommand(options);
+  });
+keys
+  .command('reencrypt')
+  .description('seal every row with its newest key; goes on where a killed run was')
+  .option(...company)
+  .option('--indexes', 'make every blind index again, after a change of BLIND_INDEX_KEY', false)
+  .action(async (options: { company?: string; indexes: boolean }) => {
+    const { reencryptCommand } = await import('./keys.ts');
+    process.exitCode = await reencryptCommand(options);
+  });
+keys
+  .command('rewrap')
+  .description('wrap every data key with the first key of ENCRYPTION_KEYS, so that older ones can be removed')
+  .action(async () => {
+    const { rewrapCommand } = await import('./keys.ts');
+    process.exitCode = await rewrapCommand();
+  });
+keys
+  .command('accept')
+  .description('say that a secret was changed on purpose, so that the service starts again')
+  .addArgument(new Argument('<secret>').choices(['pepper', 'blindIndex']))
+  .action(async (secret: 'pepper' | 'blindIndex') => {
+    const { acceptSecretCommand } = await import('./keys.ts');
+    process.exitCode = await acceptSecretCommand(secret);
   });
 
 const admin = program.command('admin').description('staff');

@@ -137,6 +137,7 @@ const SETTINGS = {
   retentionMailLogDays: whole(365, 36_500, 0),
   retentionImportFaultsDays: whole(90, 36_500, 0),
   retentionSessionTracesDays: whole(90, 36_500, 0),
+  companyErasureDays: whole(7, 365, 0),
   retentionOutboxDays: whole(7, 3_650),
   retentionRawEventsDays: whole(30, 3_650),
 

@@ -13,12 +13,14 @@ import { inventoryModule } from './modules/inventory/index.ts';
 import { operationsModule } from './modules/operations/index.ts';
 import { ordersModule } from './modules/orders/index.ts';
 import { paymentsModule } from './modules/payments/index.ts';
+import { privacyModule } from './modules/privacy/index.ts';
 import { ratesModule } from './modules/rates/index.ts';
 import { shipmentsModule } from './modules/shipments/index.ts';
 import { trackingModule } from './modules/tracking/index.ts';
 import { walletModule } from './modules/wallet/index.ts';
 import type { AnyJob } from './platform/jobs.ts';
 import type { Check, Module } from './platform/module.ts';
+import type { CustomerData } from './platform/privacy.ts';
 import type { Retention } from './platform/retention.ts';
 import type { Subscriber } from './platform/outbox.ts';
 import type { AnyRoute } from './platform/route.ts';
@@ -43,6 +45,7 @@ export const modules: readonly Module[] = [
   notificationsModule,
   auditModule,
   alertsModule,
+  privacyModule,
   operationsModule,
   formerModule,
 ];
@@ -75,6 +78,11 @@ export function allSchedules(): Schedule[] {
 /** Everything that is kept for a time only. */
 export function allRetention(): Retention[] {
   return modules.flatMap((m) => [...(m.retention ?? [])]);
+}
+
+/** Everybody who holds customers' data; those who find theirs through another's rows come before that one. */
+export function allCustomerData(): CustomerData[] {
+  return [...modules].reverse().flatMap((m) => [...(m.customerData ?? [])]);
 }
 
 /** Every rule over stored data. */

@@ -1,5 +1,6 @@
 import type { AnyJob } from './jobs.ts';
 import type { Subscriber } from './outbox.ts';
+import type { CustomerData } from './privacy.ts';
 import type { Retention } from './retention.ts';
 import type { AnyRoute } from './route.ts';
 import type { Schedule } from './scheduler.ts';
@@ -22,6 +23,8 @@ export interface Module {
   checks?: readonly Check[];
   /** What it keeps for a time only. */
   retention?: readonly Retention[];
+  /** Customers' personal data that it holds, in the order in which it may be erased. */
+  customerData?: readonly CustomerData[];
   /** Called once when the process starts serving, after the database is ready; answers how to stop. */
   start?: () => Promise<() => Promise<void>>;
 }

@@ -59,7 +59,10 @@ const COMPANY_WRITES = [
 ] as const;
 
 /** What shows or takes away more than daily work needs; owners and admins. */
-const COMPANY_SAFETY = ['security:read'] as const;
+const COMPANY_SAFETY = ['security:read', 'customers:export', 'customers:erase'] as const;
+
+/** What only owners may: the company as a whole leaves. */
+const COMPANY_WHOLE = ['company:export', 'company:erase'] as const;
 
 /** One's own account: every person has both. */
 const OWN = ['me:read', 'me:write'] as const;
@@ -77,11 +80,12 @@ const STAFF = [
   'admin:audit',
   'admin:remittances',
   'admin:staff',
+  'admin:erase',
   'serviceability:write',
 ] as const;
 
 /** Every permission, as `resource:action`. */
-export const PERMISSIONS = [...OWN, ...COMPANY_READS, ...COMPANY_WRITES, ...COMPANY_SAFETY, ...STAFF] as const;
+export const PERMISSIONS = [...OWN, ...COMPANY_READS, ...COMPANY_WRITES, ...COMPANY_SAFETY, ...COMPANY_WHOLE, ...STAFF] as const;
 
 export type Permission = (typeof PERMISSIONS)[number];
 
@@ -94,7 +98,7 @@ export type Role = CompanyRole | StaffRole;
 
 /** The one table of who may do what; a permission that is not named here is refused. */
 const TABLE: Readonly<Record<Role, readonly Permission[]>> = {
-  owner: [...OWN, ...COMPANY_READS, ...COMPANY_WRITES, ...COMPANY_SAFETY],
+  owner: [...OWN, ...COMPANY_READS, ...COMPANY_WRITES, ...COMPANY_SAFETY, ...COMPANY_WHOLE],
   admin: [...OWN, ...COMPANY_READS, ...COMPANY_WRITES.filter((permission) => permission !== 'kyc:reveal'), ...COMPANY_SAFETY],
   operations: [
     ...OWN,

@@ -69,7 +69,8 @@ export async function openHouse(overrides: Record<string, string> = {}): Promise
       offset += ms;
     },
     async close() {
-      await db.dropDatabase();
+      // Not the first connection's: a test may have connected anew.
+      await mongoose.connection.db?.dropDatabase();
       await disconnect();
       transactionSettings.deadlineMs = deadlineMs;
       restoreClock();

@@ -61,5 +61,5 @@ export const readers = defineCollection<Reader>({
     invoiceName: { mask: 'none', key: 'books' },
   },
   bounds: { cards: 5 },
-  indexes: [{ keys: { companyId: 1, 'blind.pan': 1 }, unique: true }, { keys: { companyId: 1, 'blind.phone': 1 }, partial: { 'blind.phone': { $exists: true } } }],
+  indexes: [{ keys: { companyId: 1, 'blind.pan': 1 }, unique: true, partial: { 'blind.pan': { $exists: true } } }, { keys: { companyId: 1, 'blind.phone': 1 }, partial: { 'blind.phone': { $exists: true } } }],
 });

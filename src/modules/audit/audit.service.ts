@@ -76,3 +76,8 @@ function after(cursor: string): { $or: object[] } {
   const at = new Date(place.at);
   return { $or: [{ at: { $lt: at } }, { at, _id: { $lt: place.id } }] };
 }
+
+/** All audit rows of the company, oldest first; for its export. */
+export function eachAuditRow(ctx: Ctx): AsyncIterable<AuditRow> {
+  return auditRows.each({ companyId: ctx.companyId }, { sort: { at: 1, _id: 1 } });
+}

@@ -39,6 +39,7 @@ export const companies = defineCollection<Company>({
     gstinState: { type: String, match: /^\d{2}$/ },
     emailVerifiedAt: { type: Date },
   },
+  personal: { name: '[erased]', email: (id) => `erased-${id}@erased.invalid`, phone: '[erased]', gstin: null, statusReason: null },
   indexes: [{ keys: { status: 1, _id: 1 } }, { keys: { kycStatus: 1, _id: 1 } }],
 });
 
@@ -72,4 +73,5 @@ export const locations = defineCollection<Location>({
     gstin: { type: String },
     archivedAt: { type: Date },
   },
+  personal: { name: '[erased]', contactName: '[erased]', phone: '[erased]', line1: '[erased]', line2: null, gstin: null },
 });

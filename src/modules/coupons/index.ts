@@ -1,5 +1,6 @@
 import type { Module } from '../../platform/module.ts';
 import { couponChecks } from './coupon.checks.ts';
+import { couponPrivacy } from './coupon.privacy.ts';
 import { couponRoutes } from './coupon.routes.ts';
 
 export type { Coupon, CouponUse } from './coupon.model.ts';
@@ -9,4 +10,4 @@ export { couponDiscount, couponRefusal, type CouponOrder, type CouponRefusalCode
 export { giveBackCoupon, redeemCoupons, type Redemption } from './coupon.redeem.service.ts';
 export { customerKeyOf, readCoupons, readCouponUses } from './coupon.service.ts';
 
-export const couponsModule: Module = { name: 'coupons', routes: couponRoutes, checks: couponChecks };
+export const couponsModule: Module = { name: 'coupons', routes: couponRoutes, checks: couponChecks, customerData: [couponPrivacy] };

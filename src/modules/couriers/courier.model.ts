@@ -25,6 +25,7 @@ export const connections = defineCollection<Connection>({
     webhookTokenHash: { type: String, required: true },
     archivedAt: { type: Date },
   },
+  personal: { name: '[erased]' },
   sealed: { credentials: { mask: 'none', required: true } },
   indexes: [{ keys: { companyId: 1, courier: 1, createdAt: 1 } }],
 });

@@ -30,6 +30,7 @@ export const apiKeys = defineCollection<ApiKey>({
     createdBy: { type: String, required: true },
     revokedAt: { type: Date },
   },
+  personal: { name: '[erased]' },
   bounds: { scopes: 64 },
 });
 

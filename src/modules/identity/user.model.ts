@@ -29,6 +29,9 @@ export interface User {
   minEpoch: number;
 }
 
+/** Well-formed, and the hash of nothing anybody knows. */
+const NO_PASSWORD = `$argon2id$v=19$m=19456,t=2,p=1$${'A'.repeat(22)}$${'A'.repeat(43)}`;
+
 export const users = defineCollection<User>({
   name: 'users',
   rowName: 'user',
@@ -48,6 +51,7 @@ export const users = defineCollection<User>({
     epoch: { type: Number, required: true },
     minEpoch: { type: Number, required: true },
   },
+  personal: { name: '[erased]', email: (id) => `erased-${id}@erased.invalid`, phone: null, passwordHash: NO_PASSWORD },
   bounds: { locationIds: 200 },
   indexes: [
     { keys: { email: 1 }, unique: true },
@@ -89,6 +93,8 @@ export const oneTimeTokens = defineCollection<OneTimeToken>({
     locationIds: { type: [String], default: undefined },
     purgeAt: { type: Date, required: true },
   },
+  personal: { email: '[erased]' },
+  privacy: 'none',
   bounds: { locationIds: 200 },
   indexes: [
     { keys: { hash: 1 }, unique: true },

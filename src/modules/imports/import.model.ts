@@ -63,6 +63,7 @@ export const imports = defineCollection<Import>({
     startedAt: { type: Date },
     finishedAt: { type: Date },
   },
+  personal: { fileName: null },
   indexes: [
     { keys: { companyId: 1, fileKey: 1 }, unique: true, partial: { fileKey: { $exists: true } } },
     { keys: { companyId: 1, sha256: 1, kind: 1 } },

@@ -3,6 +3,7 @@ import { machineRows } from '../../platform/db/machine-rows.ts';
 import { maskEmail, maskName, maskPhone } from '../../platform/db/masks.ts';
 import type { Sealed } from '../../platform/db/sealed.ts';
 import type { SealedSpec } from '../../platform/db/sealed-fields.ts';
+import { ERASED, unlessErased } from '../../platform/privacy.ts';
 
 export const ORDER_STATUSES = [
   'draft',
@@ -44,8 +45,9 @@ export type SealedAddress = Sealed<Address, Address>;
 /** How customers are sealed on orders and shipments: found again by phone and by e-mail. */
 export const SEALED_CUSTOMER: SealedSpec = {
   required: true,
-  mask: ({ name, phone, email }: Customer): Customer => ({ name: maskName(name), phone: maskPhone(phone), ...(email === undefined ? {} : { email: maskEmail(email) }) }),
-  search: { phone: (v: Customer) => v.phone, email: (v: Customer) => v.email },
+  mask: ({ name, phone, email }: Customer): Customer =>
+    name === ERASED ? { name, phone } : { name: maskName(name), phone: maskPhone(phone), ...(email === undefined ? {} : { email: maskEmail(email) }) },
+  search: { phone: (v: Customer) => unlessErased(v.phone), email: (v: Customer) => v.email },
 };
 
 /** How addresses are sealed on orders and shipments. */
@@ -169,6 +171,7 @@ export const orders = defineCollection<Order>({
     placedAt: { type: Date, required: true },
   },
   sealed: { customer: SEALED_CUSTOMER, shippingAddress: { ...SEALED_ADDRESS, required: true }, billingAddress: SEALED_ADDRESS },
+  personal: { notes: null },
   bounds: ORDER_BOUNDS,
   indexes: [
     { keys: { companyId: 1, orderNumber: 1 }, unique: true },

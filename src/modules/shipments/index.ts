@@ -4,6 +4,7 @@ import { openBookingLane } from './booking.service.ts';
 import { closePaperWorkers } from './papers/paper-worker.ts';
 import { shipmentChecks } from './shipment.checks.ts';
 import { shipmentJobs } from './shipment.courier.jobs.ts';
+import { shipmentPrivacy } from './shipment.privacy.ts';
 import { shipmentDevRoutes, shipmentRoutes } from './shipment.routes.ts';
 import { settleReportedCancel } from './shipment.service.ts';
 
@@ -24,6 +25,7 @@ export {
 export { SHIPMENT_BOUNDS, type FrozenQuote, type KeptScan, type Shipment } from './shipment.model.ts';
 export { priceWayBack } from './shipment.quote.ts';
 export { makeManifest, schedulePickup } from './handover.service.ts';
+export { shipmentIdsOf } from './shipment.privacy.ts';
 export { labelsOf, manifestPdf } from './paper.service.ts';
 export { cancelShipment, findPublicShipment, findShipment, getShipment, getShipments, ownPlaces, setEwayBill } from './shipment.service.ts';
 export {
@@ -58,6 +60,7 @@ export const shipmentsModule: Module = {
   devRoutes: shipmentDevRoutes,
   jobs: [...shipmentJobs, settleCancel],
   checks: shipmentChecks,
+  customerData: [shipmentPrivacy],
   start() {
     const drain = openBookingLane();
     return Promise.resolve(async () => {

@@ -180,12 +180,14 @@ export const shipments = defineCollection<Shipment>({
     nextDueAt: { type: Date },
   },
   sealed: { consignee: SEALED_CUSTOMER, destination: { ...SEALED_ADDRESS, required: true } },
+  personal: { 'pickup.contactName': '[erased]', 'pickup.phone': '[erased]', 'pickup.line1': '[erased]', 'pickup.line2': null, 'pickup.gstin': null },
   bounds: SHIPMENT_BOUNDS,
   indexes: [
     { keys: { awb: 1, courier: 1 }, unique: true, partial: { awb: { $exists: true } } },
     { keys: { companyId: 1, idempotencyKey: 1 }, unique: true, partial: { idempotencyKey: { $exists: true } } },
     { keys: { companyId: 1, orderId: 1 } },
     { keys: { companyId: 1, 'blind.phone': 1 } },
+    { keys: { companyId: 1, 'blind.email': 1 }, partial: { 'blind.email': { $exists: true } } },
     { keys: { companyId: 1, status: 1, createdAt: -1, _id: -1 } },
     { keys: { companyId: 1, courier: 1, createdAt: -1, _id: -1 } },
     // Without the status, which changes with every other scan.

@@ -1,6 +1,7 @@
 import type { Module } from '../../platform/module.ts';
 import { trackingChecks } from './tracking.checks.ts';
 import { trackingJobs, trackingSchedules } from './tracking.jobs.ts';
+import { ndrPrivacy } from './ndr.privacy.ts';
 import { trackingDevRoutes, trackingRoutes } from './tracking.routes.ts';
 
 export { playParcel, type PlayRequest, type PlayResult } from './play.service.ts';
@@ -16,4 +17,5 @@ export const trackingModule: Module = {
   jobs: trackingJobs,
   schedules: trackingSchedules,
   checks: trackingChecks,
+  customerData: [ndrPrivacy],
 };

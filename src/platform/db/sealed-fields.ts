@@ -50,6 +50,11 @@ export function sealedSchema(spec: CollectionSpec): mongoose.SchemaDefinition {
 
 /** The sealed paths of a collection; throws for a declaration that cannot be kept. */
 export function sealedFields(spec: CollectionSpec, schema: mongoose.Schema): SealedField[] {
+  for (const { keys, unique, partial } of spec.indexes ?? []) {
+    const blind = Object.keys(keys).find((path) => path.startsWith('blind.'));
+    // Erased rows have no blind index: two of them must not meet under a unique one.
+    if (unique && blind !== undefined && !(blind in (partial ?? {}))) throw new Error(`${spec.name}: a unique index of ${blind} is partial, on { $exists: true }`);
+  }
   return Object.entries(spec.sealed ?? {}).map(([path, { mask, search, key = 'company' }]) => {
     const array = arrayAbove(schema, path);
     if (!holdsText(schema, path, array)) throw new Error(`${spec.name}.${path} is sealed: declare it with SEALED_FIELD`);

@@ -182,7 +182,7 @@ export function seal<V, M = unknown>(value: V): Sealed<V, M> {
 }
 
 /** The shape of a mask with every text in it replaced. */
-function erased(mask: unknown): unknown {
+export function erased(mask: unknown): unknown {
   if (typeof mask !== 'object' || mask === null) return ERASED;
   if (Array.isArray(mask)) return mask.map(erased);
   return Object.fromEntries(Object.keys(mask).map((key) => [key, erased((mask as Record<string, unknown>)[key])]));

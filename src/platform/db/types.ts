@@ -112,4 +112,11 @@ export interface CollectionSpec {
   bounds?: Readonly<Record<string, number>>;
   /** Paths whose values are sealed: personal data and secrets. Row types say `Sealed<V>` there. */
   sealed?: Readonly<Record<string, SealedSpec>>;
+  /**
+   * Personal fields that stand in clear, and what takes their place when the company is erased: a text, one made from the
+   * row's id, or null to remove the field.
+   */
+  personal?: Readonly<Record<string, string | null | ((id: string) => string)>>;
+  /** `company` (default): part of the export of a company. `none`: machinery and secrets, or nobody's own. */
+  privacy?: 'company' | 'none';
 }

@@ -1,0 +1,68 @@
+import { acceptSecret, type CanarySecret } from '../src/platform/db/canary.ts';
+import { listKeys, rewrapKeys, rotateKeys } from '../src/platform/db/key-admin.ts';
+import type { KeyPurpose } from '../src/platform/db/keyring.ts';
+import { reencryptAll } from '../src/platform/db/reencrypt.ts';
+import { makeProgress, say, table } from './lib/output.ts';
+import { withConnection, withSession } from './lib/session.ts';
+
+/** Lists data keys, never the keys themselves: a table on a terminal, one JSON line each otherwise. */
+export async function listKeysCommand({ company }: { company?: string }): Promise<number> {
+  return withSession(async () => {
+    const keys = await listKeys(company);
+    if (process.stdout.isTTY) {
+      const rows = keys.map((k) => [k.companyId, k.purpose, k.generation, k.id, k.state, k.wrappedBy ?? '', k.createdAt.toISOString()]);
+      say(table(['company', 'purpose', 'generation', 'key', 'state', 'wrapped by', 'since'], rows));
+    } else for (const key of keys) say(JSON.stringify(key));
+    return 0;
+  });
+}
+
+/** Makes a new generation of every data key, or of some; traffic may run. */
+export async function rotateKeysCommand({ company, purpose }: { company?: string; purpose?: string }): Promise<number> {
+  return withSession(async () => {
+    const progress = makeProgress('rotate');
+    const rotated = await rotateKeys({
+      ...(company === undefined ? {} : { companyId: company }),
+      ...(purpose === undefined ? {} : { purpose: purpose as KeyPurpose }),
+      onProgress: (done, total) => progress.set(done, total, 'keys'),
+    });
+    progress.stop();
+    say(JSON.stringify({ rotated }));
+    return rotated > 0 ? 0 : 1;
+  });
+}
+
+/** Seals every row with its newest key; exit code 1 when some rows could not be read (they are logged by name). */
+export async function reencryptCommand({ company, indexes }: { company?: string; indexes: boolean }): Promise<number> {
+  return withSession(async () => {
+    const progress = makeProgress('reencrypt');
+    const results = await reencryptAll({
+      ...(company === undefined ? {} : { companyId: company }),
+      indexes,
+      onProgress: ({ collection, rows }, total) => progress.set(rows, total, collection),
+    });
+    progress.stop();
+    for (const result of results) say(JSON.stringify(result));
+    return results.some((r) => r.unreadable > 0) ? 1 : 0;
+  });
+}
+
+/** Wraps every data key with the first key of ENCRYPTION_KEYS. */
+export async function rewrapCommand(): Promise<number> {
+  return withSession(async () => {
+    const progress = makeProgress('rewrap');
+    const rewrapped = await rewrapKeys((done, total) => progress.set(done, total, 'keys'));
+    progress.stop();
+    say(JSON.stringify({ rewrapped }));
+    return 0;
+  });
+}
+
+/** Notes that a secret was changed on purpose, so that the start goes on; see docs/runbooks/key-compromised.md. */
+export async function acceptSecretCommand(secret: CanarySecret): Promise<number> {
+  return withConnection(async () => {
+    await acceptSecret(secret);
+    say(JSON.stringify({ accepted: secret }));
+    return 0;
+  });
+}

@@ -1,0 +1,55 @@
+import type { Ctx, Tx } from '../../platform/context.ts';
+import type { Filter, Row } from '../../platform/db/collection.ts';
+import { seal } from '../../platform/db/sealed.ts';
+import { withTransaction } from '../../platform/db/transaction.ts';
+import { now } from '../../platform/clock.ts';
+import { ERASED, type CustomerData, type CustomerKeys } from '../../platform/privacy.ts';
+import { orders, type Address, type Customer, type Order, type OrderStatus, type SealedAddress, type SealedCustomer } from './order.model.ts';
+
+const ROWS_A_STEP = 50;
+const MOST_OPEN = 20;
+const OPEN: readonly OrderStatus[] = ['draft', 'pending_payment', 'placed', 'confirmed', 'partially_shipped', 'shipped'];
+
+/** What stands in the place of an erased customer. */
+export function erasedCustomer(): SealedCustomer {
+  return seal<Customer, Customer>({ name: ERASED, phone: ERASED });
+}
+
+/** An erased address: city, state and pincode stay, as they do in masks; zones and prices rest on them. */
+export function erasedAddress({ mask: { city, state, pincode, country } }: SealedAddress): SealedAddress {
+  return seal<Address, Address>({ line1: ERASED, city, state, pincode, country });
+}
+
+function ofCustomer(ctx: Ctx, { phone, email }: CustomerKeys): Filter<Order> {
+  const branches = [...(phone === undefined ? [] : [orders.blind(ctx, 'phone', phone)]), ...(email === undefined ? [] : [orders.blind(ctx, 'email', email)])];
+  return { $or: branches };
+}
+
+/** Numbers of the company's orders that are not ended, some at most; of one customer when keys are given. */
+export async function openOrderNumbers(ctx: Ctx, most: number, customer?: CustomerKeys): Promise<string[]> {
+  const open: Filter<Order> = { status: { $in: OPEN } };
+  const found = await orders.find(ctx, customer ? { $and: [ofCustomer(ctx, customer), open] } : open, { limit: most, fields: ['orderNumber'] });
+  return found.map((order) => order.orderNumber);
+}
+
+async function eraseOrder(tx: Tx, { _id, version, shippingAddress, billingAddress }: Row<Order>): Promise<void> {
+  const addresses = { shippingAddress: erasedAddress(shippingAddress), ...(billingAddress ? { billingAddress: erasedAddress(billingAddress) } : {}) };
+  const fields = ['customer', 'notes', ...Object.keys(addresses)];
+  const entry = { at: now(), kind: 'edit' as const, fields, reason: 'erased', actorKind: tx.actor.kind, actorId: tx.actor.id };
+  const change = { $set: { customer: erasedCustomer(), ...addresses }, $unset: { notes: '' as const }, $push: { history: { $each: [entry], $slice: -500 } } };
+  await orders.update(tx, _id, change, { version });
+}
+
+/** Customers and addresses on orders; an order that is under way keeps its customer. */
+export const orderPrivacy: CustomerData = {
+  name: 'orders',
+  rows: (ctx, customer) => orders.each(ctx, ofCustomer(ctx, customer)),
+  open: (ctx, customer) => openOrderNumbers(ctx, MOST_OPEN, customer),
+  async erase(ctx, customer) {
+    return withTransaction(ctx, async (ctx) => {
+      const some = await orders.find(ctx, { $and: [ofCustomer(ctx, customer), { status: { $nin: OPEN } }] }, { limit: ROWS_A_STEP });
+      for (const order of some) await eraseOrder(ctx, order);
+      return some.length;
+    });
+  },
+};

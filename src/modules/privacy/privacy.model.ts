@@ -1,0 +1,38 @@
+import { defineCollection } from '../../platform/db/collection.ts';
+import type { Sealed } from '../../platform/db/sealed.ts';
+import type { CustomerKeys } from '../../platform/privacy.ts';
+
+/** One erasure: of a customer's data, or of a company. It says how far it is, so that a job that was cut off goes on. */
+export interface Erasure {
+  kind: 'customer' | 'company';
+  /** `waiting`: for the end of the time in which a company may take it back. */
+  state: 'waiting' | 'running' | 'done' | 'cancelled';
+  reason: string;
+  requestedBy: string;
+  dueAt: Date;
+  finishedAt?: Date;
+  /** Whom it is about; removed when it is done. */
+  customer?: Sealed<CustomerKeys>;
+  /** How many rows of each kind were erased. */
+  counts: Record<string, number>;
+  /** Up to where a company's rows are erased. */
+  at?: { collection: string; after: string };
+}
+
+export const erasures = defineCollection<Erasure>({
+  name: 'erasures',
+  rowName: 'erasure',
+  fields: {
+    kind: { type: String, required: true, enum: ['customer', 'company'] },
+    state: { type: String, required: true, enum: ['waiting', 'running', 'done', 'cancelled'] },
+    reason: { type: String, required: true, maxlength: 500 },
+    requestedBy: { type: String, required: true },
+    dueAt: { type: Date, required: true },
+    finishedAt: { type: Date },
+    counts: { type: Object, required: true },
+    at: { type: Object },
+  },
+  // Not under the company's key, which the erasure of a company destroys.
+  sealed: { customer: { mask: 'none', key: 'system' } },
+  indexes: [{ keys: { companyId: 1, kind: 1, state: 1 } }],
+});

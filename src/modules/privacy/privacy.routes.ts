@@ -1,0 +1,136 @@
+import type { Readable } from 'node:stream';
+import Joi from 'joi';
+import type { OutsideTx } from '../../platform/context.ts';
+import type { Row } from '../../platform/db/collection.ts';
+import type { FileAnswer } from '../../platform/route.ts';
+import { field, idParams, route, shape } from '../../platform/route.ts';
+import { confirmPassword } from '../identity/index.ts';
+import { askCompanyErasure, askErasureByStaff, cancelCompanyErasure } from './company.service.ts';
+import { eraseCustomer, getErasure } from './customer.service.ts';
+import { exportCompany, exportCustomer } from './export.service.ts';
+import type { Erasure } from './privacy.model.ts';
+import { readCustomerKeys, type CustomerInput } from './privacy.rules.ts';
+
+
+interface ErasureView {
+  id: string;
+  kind: string;
+  status: string;
+  reason: string;
+  dueAt: string;
+  finishedAt?: string;
+  counts: Record<string, number>;
+}
+
+function erasureView({ _id, kind, state, reason, dueAt, finishedAt, counts }: Row<Erasure>): ErasureView {
+  return { id: _id, kind, status: state, reason, dueAt: dueAt.toISOString(), ...(finishedAt ? { finishedAt: finishedAt.toISOString() } : {}), counts };
+}
+
+const erasureShape = shape<ErasureView>({
+  id: field.id().required(),
+  kind: Joi.string().required(),
+  status: Joi.string().required(),
+  reason: Joi.string().required(),
+  dueAt: field.isoTime().required(),
+  finishedAt: field.isoTime(),
+  counts: Joi.object().unknown().required(),
+});
+
+const password = Joi.string().min(1).max(128);
+const customerKeys = { phone: field.text(40), email: field.text(254) };
+
+async function confirmed<T>(ctx: OutsideTx, given: string, work: () => Promise<T>): Promise<T> {
+  await confirmPassword(ctx, given);
+  return work();
+}
+
+function archive(filename: string) {
+  return (content: Readable): FileAnswer => ({ contentType: 'application/gzip', filename, content });
+}
+
+export const privacyRoutes = [
+  route({
+    method: 'post',
+    path: '/v1/company/export',
+    summary: 'Everything about the company as gzipped JSON lines, sealed values in clear; needs the password again',
+    description: 'One line a row: {"collection", "row"}. Hashes, tokens and credentials are left out. The owners are told by mail.',
+    permission: 'company:export',
+    limit: 'sensitive',
+    body: shape<{ password: string }>({ password: password.required() }),
+    response: 'application/gzip',
+    errors: ['invalid_credentials'],
+    handle: (ctx, { body, connection }) => confirmed(ctx, body.password, () => exportCompany(ctx, connection.address)),
+    view: archive('company.jsonl.gz'),
+  }),
+  route({
+    method: 'post',
+    path: '/v1/privacy/customers/export',
+    summary: 'Everything that the company holds of one customer, by phone or e-mail, as gzipped JSON lines',
+    permission: 'customers:export',
+    limit: 'sensitive',
+    body: shape<CustomerInput>(customerKeys),
+    response: 'application/gzip',
+    handle: (ctx, { body, connection }) => exportCustomer(ctx, readCustomerKeys(body), connection.address),
+    view: archive('customer.jsonl.gz'),
+  }),
+  route({
+    method: 'post',
+    path: '/v1/privacy/customers/erase',
+    summary: 'Erase what the company holds of one customer, by phone or e-mail; a job does it',
+    permission: 'customers:erase',
+    limit: 'sensitive',
+    body: shape<CustomerInput & { reason: string }>({ ...customerKeys, reason: field.text(500).required() }),
+    response: erasureShape,
+    status: 202,
+    errors: ['customer_has_open_orders'],
+    handle: (ctx, { body: { reason, ...customer } }) => eraseCustomer(ctx, readCustomerKeys(customer), reason),
+    view: erasureView,
+  }),
+  route({
+    method: 'get',
+    path: '/v1/privacy/erasures/:id',
+    summary: 'How far an erasure is',
+    permission: 'customers:erase',
+    params: idParams,
+    response: erasureShape,
+    handle: (ctx, { params }) => getErasure(ctx, params.id),
+    view: erasureView,
+  }),
+  route({
+    method: 'post',
+    path: '/v1/company/erase',
+    summary: 'Ask for the erasure of the company after a time in which it may be taken back; needs the password again',
+    permission: 'company:erase',
+    limit: 'sensitive',
+    body: shape<{ password: string; reason: string }>({ password: password.required(), reason: field.text(500).required() }),
+    response: erasureShape,
+    status: 202,
+    errors: ['invalid_credentials', 'company_has_open_business', 'erasure_exists'],
+    handle: (ctx, { body }) => confirmed(ctx, body.password, () => askCompanyErasure(ctx, body.reason)),
+    view: erasureView,
+  }),
+  route({
+    method: 'post',
+    path: '/v1/company/erase/cancel',
+    summary: 'Take the erasure of the company back, while it waits',
+    permission: 'company:erase',
+    response: erasureShape,
+    errors: ['erasure_begun'],
+    handle: (ctx) => cancelCompanyErasure(ctx),
+    view: erasureView,
+  }),
+  route({
+    method: 'post',
+    path: '/v1/admin/companies/:id/erase',
+    summary: 'Erase a company at once; its name must be repeated',
+    permission: 'admin:erase',
+    limit: 'sensitive',
+    params: idParams,
+    body: shape<{ reason: string; name: string }>({ reason: field.text(500).required(), name: field.text(200).required() }),
+    response: erasureShape,
+    status: 202,
+    errors: ['company_has_open_business', 'erasure_exists'],
+    handle: (ctx, { params, body }) => askErasureByStaff(ctx, params.id, body),
+    view: erasureView,
+  }),
+];

@@ -1,0 +1,211 @@
+import { strict as assert } from 'node:assert';
+import { gunzipSync } from 'node:zlib';
+import { createOperator } from '../../src/modules/identity/index.ts';
+import { PLATFORM_COMPANY_ID, systemCtx } from '../../src/platform/context.ts';
+import { declaredCollections } from '../../src/platform/db/collection.ts';
+import { book, fund, makeOrder, makeShipment } from '../support/shipping.ts';
+import { ADDRESS } from '../support/shop.ts';
+import { PASSWORD, startWorld, type Answer, type Merchant, type World } from '../support/world.ts';
+
+interface Line {
+  collection: string;
+  row: Record<string, unknown>;
+}
+
+const BUYER = { name: 'Canarybai Erasewala', phone: '98111 70077', email: 'canary.erase@example.in' };
+const STREET = '77 Canarypur Galli';
+const NOTES = 'gate code canary-4711';
+const CANARIES = [BUYER.name, '9811170077', BUYER.email, STREET, NOTES];
+
+describe('privacy', function () {
+  this.timeout(60_000);
+  let world: World;
+  let shop: Merchant;
+  let other: Merchant;
+
+  const lines = (answer: Answer): Line[] => {
+    assert.equal(answer.status, 200, answer.bytes.toString().slice(0, 300));
+    return gunzipSync(answer.bytes).toString().trimEnd().split('\n').map((line) => JSON.parse(line) as Line);
+  };
+  const post = (path: string, body: unknown, token = shop.token) => world.api('POST', path, { token, body });
+  const theirs = { customer: BUYER, shippingAddress: { ...ADDRESS, line1: STREET }, notes: NOTES };
+
+  /** Everything stored in the database that a canary stands in, clear or in an envelope it does not matter. */
+  async function findCanaries(companyId: string): Promise<string[]> {
+    const found: string[] = [];
+    for (const { name } of await world.db.listCollections({}, { nameOnly: true }).toArray()) {
+      for await (const row of world.db.collection(name).find({ companyId })) {
+        const text = JSON.stringify(row);
+        for (const canary of CANARIES) if (text.includes(canary)) found.push(`${name} ${String(row._id)}: ${canary}`);
+      }
+    }
+    return found;
+  }
+
+  async function deliver(): Promise<{ orderId: string; shipmentId: string }> {
+    const shipment = await makeShipment(world, shop, theirs);
+    await world.settle();
+    const played = await world.api('POST', `/dev/sandbox/shipments/${shipment.awb}/play`, { body: { scenario: 'ndr_then_delivered' } });
+    assert.ok(played.status < 300, JSON.stringify(played.body));
+    await world.settle();
+    return { orderId: shipment.orderId, shipmentId: shipment.id };
+  }
+
+  before(async () => {
+    world = await startWorld({ ACCESS_TOKEN_SECONDS: '86400', COMPANY_ERASURE_DAYS: '7' });
+    shop = await world.merchant();
+    other = await world.merchant();
+    await fund(world, shop);
+    await createOperator(systemCtx('test', PLATFORM_COMPANY_ID), { email: 'root@dakiya.test', name: 'Uma Nair', role: 'platform_admin', password: PASSWORD });
+  });
+  after(async () => {
+    await world.checks().finally(() => world.close());
+  });
+
+  it('C3 exports everything about a company, sealed values in clear, no secret and no row of another', async () => {
+    await makeOrder(world, shop, theirs);
+    await makeOrder(world, other, theirs);
+    await post('/v1/api-keys', { name: 'K', scopes: ['orders:read'] });
+    const refused = await post('/v1/company/export', { password: 'Wrong-Password-12' });
+    assert.equal(refused.status, 401);
+    assert.equal((await post('/v1/company/export', {})).status, 400);
+    assert.equal((await post('/v1/company/export', { password: PASSWORD }, await world.member(shop, 'admin'))).status, 403);
+    const answer = await post('/v1/company/export', { password: PASSWORD });
+    const rows = lines(answer);
+    const kinds = new Set(rows.map((line) => line.collection));
+    for (const kind of ['companies', 'users', 'locations', 'orders', 'ledger_entries', 'wallets', 'audit', 'security_events', 'api_keys']) assert.ok(kinds.has(kind), kind);
+    assert.ok(rows.every(({ row }) => row['companyId'] === shop.companyId));
+    const order = rows.find((line) => line.collection === 'orders')?.row;
+    assert.deepEqual([(order?.['customer'] as { name: string }).name, (order?.['shippingAddress'] as { line1: string }).line1, order?.['notes']], [BUYER.name, STREET, NOTES]);
+    const text = JSON.stringify(rows);
+    for (const secret of ['argon2', '"passwordHash":', '"hash":', 'e1.', 'b1.', 'webhookToken']) assert.ok(!text.includes(secret), secret);
+    await world.settle();
+    const told = (await world.api('GET', `/dev/mailbox?to=${encodeURIComponent(shop.email)}`)).body.data as { subject: string }[];
+    assert.ok(told.some((mail) => mail.subject === 'Data was exported'));
+    const looks = (await world.api('GET', '/v1/audit-log?action=read', { token: shop.token })).body.data as { collection: string }[];
+    assert.ok(looks.some((row) => row.collection === 'companies'));
+  });
+
+  it('C3 exports one customer by phone or e-mail, and nobody else', async () => {
+    await makeOrder(world, shop);
+    const rows = lines(await post('/v1/privacy/customers/export', { phone: '+91 98111-70077' }));
+    assert.ok(rows.length >= 1 && rows.every(({ row }) => row['companyId'] === shop.companyId));
+    assert.ok(rows.filter((line) => line.collection === 'orders').every(({ row }) => (row['customer'] as { name: string }).name === BUYER.name));
+    assert.deepEqual(lines(await post('/v1/privacy/customers/export', { email: BUYER.email.toUpperCase() })).length, rows.length);
+    for (const body of [{}, { phone: '123' }, { email: 'x' }, { phone: BUYER.phone, other: 1 }]) assert.equal((await post('/v1/privacy/customers/export', body)).status, 400);
+    assert.equal((await post('/v1/privacy/customers/export', { phone: BUYER.phone }, await world.member(shop, 'operations'))).status, 403);
+  });
+
+  it('R11 erases a customer: values, masks and indexes go, lists answer, books and counters agree', async () => {
+    const blocked = await post('/v1/privacy/customers/erase', { phone: BUYER.phone, reason: 'asked by letter' });
+    assert.deepEqual([blocked.status, blocked.body.error.code, blocked.body.error.details.orderNumbers.length], [409, 'customer_has_open_orders', 1]);
+    const open = (await world.api('GET', `/v1/orders?phone=${encodeURIComponent(BUYER.phone)}`, { token: shop.token })).body.data[0];
+    assert.equal((await world.api('POST', `/v1/orders/${open.id}/cancel`, { token: shop.token, ifMatch: open.version, body: {} })).status, 200);
+    const { orderId, shipmentId } = await deliver();
+    const before = await world.db.collection('orders').findOne({ _id: orderId as never });
+    assert.ok(before?.['blind']?.phone);
+    const asked = await post('/v1/privacy/customers/erase', { phone: BUYER.phone, reason: 'asked by letter' });
+    assert.equal(asked.status, 202, JSON.stringify(asked.body));
+    await world.settle();
+    const done = await world.api('GET', `/v1/privacy/erasures/${asked.body.id}`, { token: shop.token });
+    assert.deepEqual([done.body.status, done.body.counts.orders >= 2, done.body.counts.shipments], ['done', true, 1], JSON.stringify(done.body));
+    assert.equal((await world.db.collection('erasures').findOne({ _id: asked.body.id }))?.['customer'], undefined);
+    const row = await world.db.collection('orders').findOne({ _id: orderId as never });
+    assert.deepEqual([row?.['blind']?.phone, row?.['blind']?.email, row?.['masks']?.customer, row?.['notes']], [undefined, undefined, { name: '[erased]', phone: '[erased]' }, undefined]);
+    const parcel = await world.db.collection('shipments').findOne({ _id: shipmentId as never });
+    assert.deepEqual([parcel?.['blind']?.phone, parcel?.['blind']?.email, parcel?.['masks']?.consignee], [undefined, undefined, { name: '[erased]', phone: '[erased]' }]);
+    await world.db.collection('idempotency').deleteMany({});
+    assert.deepEqual(await findCanaries(shop.companyId), []);
+    for (const path of ['/v1/orders', '/v1/shipments', `/v1/orders/${orderId}`, `/v1/shipments/${shipmentId}`, '/v1/orders/export.csv', '/v1/ndr', `/v1/orders/${orderId}/timeline`, `/v1/shipments/${shipmentId}/track`]) {
+      assert.equal((await world.api('GET', path, { token: shop.token })).status, 200, path);
+    }
+    assert.deepEqual((await world.api('GET', `/v1/orders?phone=${encodeURIComponent(BUYER.phone)}`, { token: shop.token })).body.data, []);
+    assert.equal((await world.api('GET', `/v1/orders/${orderId}`, { token: shop.token })).body.customer.name, '[erased]');
+    assert.equal((await world.api('GET', `/v1/orders?phone=${encodeURIComponent(BUYER.phone)}`, { token: other.token })).body.data.length, 1, "another company's customer stays");
+    await world.checks();
+    const again = await post('/v1/privacy/customers/erase', { phone: BUYER.phone, reason: 'once more' });
+    assert.equal(again.status, 202);
+    await world.settle();
+    assert.equal((await world.api('GET', `/v1/privacy/erasures/${again.body.id}`, { token: shop.token })).body.status, 'done');
+  });
+
+  it('R11 goes on with an erasure that was cut off', async () => {
+    for (let i = 0; i < 3; i += 1) {
+      const order = await makeOrder(world, shop, theirs);
+      const seen = await world.api('GET', `/v1/orders/${order.id}`, { token: shop.token });
+      await world.api('POST', `/v1/orders/${order.id}/cancel`, { token: shop.token, ifMatch: seen.body.version, body: {} });
+    }
+    const { body } = await post('/v1/privacy/customers/erase', { email: BUYER.email, reason: 'asked' });
+    await world.settle();
+    // As a job that ended between its steps: the erasure runs once more, with nothing left to do.
+    await world.db.collection('jobs').updateOne({ name: 'privacy.erase_customer', 'payload.erasureId': body.id }, { $set: { state: 'queued' } });
+    await world.settle();
+    assert.deepEqual((await world.api('GET', `/v1/privacy/erasures/${body.id}`, { token: shop.token })).body.counts, { orders: 3 });
+    await world.db.collection('idempotency').deleteMany({});
+    assert.deepEqual(await findCanaries(shop.companyId), []);
+  });
+
+  it('R11 erases a company after its time: access ends, keys and personal fields go, the books and every list stay', async () => {
+    const left = await world.merchant();
+    await fund(world, left);
+    const order = await makeOrder(world, left, theirs);
+    assert.equal((await book(world, left, { orderId: order.id })).status, 201);
+    await world.settle();
+    const early = await post('/v1/company/erase', { password: PASSWORD, reason: 'we close' }, left.token);
+    assert.deepEqual([early.status, early.body.error.code], [409, 'company_has_open_business']);
+    const shipment = (await world.api('GET', '/v1/shipments', { token: left.token })).body.data[0];
+    await world.api('POST', `/dev/sandbox/shipments/${shipment.awb}/play`, { body: { scenario: 'delivered' } });
+    await world.settle();
+    assert.equal((await post('/v1/company/erase', { password: 'Wrong-Password-12', reason: 'x' }, left.token)).status, 401);
+    const asked = await post('/v1/company/erase', { password: PASSWORD, reason: 'we close' }, left.token);
+    assert.equal(asked.status, 202, JSON.stringify(asked.body));
+    assert.equal((await post('/v1/company/erase', { password: PASSWORD, reason: 'we close' }, left.token)).body.error.code, 'erasure_exists');
+    assert.equal((await post('/v1/company/erase/cancel', undefined, left.token)).body.status, 'cancelled');
+    world.advance(8 * 86_400_000);
+    await world.settle();
+    const token = (await world.api('POST', '/v1/auth/login', { body: { email: left.email, password: PASSWORD } })).body.accessToken as string;
+    assert.equal((await world.api('GET', '/v1/company', { token })).status, 200, 'taken back in time');
+    assert.equal((await post('/v1/company/erase', { password: PASSWORD, reason: 'we close' }, token)).status, 202);
+    world.advance(8 * 86_400_000);
+    await world.settle();
+    const erasure = await world.db.collection('erasures').findOne({ companyId: left.companyId, state: 'done' });
+    assert.ok(erasure, JSON.stringify(await world.db.collection('jobs').find({ name: 'privacy.erase_company' }).toArray()));
+    for (const path of ['/v1/company', '/v1/orders']) assert.equal((await world.api('GET', path, { token })).status, 401);
+    assert.equal((await world.api('POST', '/v1/auth/login', { body: { email: left.email, password: PASSWORD } })).status, 401);
+    await world.db.collection('idempotency').deleteMany({});
+    await world.db.collection('mailbox').deleteMany({});
+    assert.deepEqual(await findCanaries(left.companyId), []);
+    const keys = await world.db.collection('keyvault').find({ companyId: left.companyId, purpose: 'company' }).toArray();
+    assert.ok(keys.length > 0 && keys.every((key) => key['wrapped'] === undefined));
+    const raw = JSON.stringify(await Promise.all(['users', 'companies', 'locations', 'orders', 'shipments'].map((name) => world.db.collection(name).find({ companyId: left.companyId }).toArray())));
+    for (const value of [left.email, '9800012345', 'Asha Rao', '1 MG Road', 'b1.']) assert.ok(!raw.includes(value), value);
+    assert.ok((await world.db.collection('ledger_entries').countDocuments({ companyId: left.companyId })) > 0);
+    await world.checks();
+    const admin = await world.api('GET', '/v1/admin/companies?limit=100', { token: (await world.api('POST', '/v1/auth/login', { body: { email: 'root@dakiya.test', password: PASSWORD } })).body.accessToken });
+    assert.equal(admin.status, 200, JSON.stringify(admin.body));
+    assert.equal((admin.body.data as { id: string; status: string; name: string }[]).find((c) => c.id === left.companyId)?.name, '[erased]');
+    assert.equal((await world.api('GET', `/track/${shipment.awb}`)).status, 200);
+    assert.equal((await world.api('GET', `/v1/track/${shipment.awb}`)).status, 200);
+  });
+
+  it('R11 lets only the platform’s administrators erase a company at once, by its name', async () => {
+    const gone = await world.merchant();
+    const root = (await world.api('POST', '/v1/auth/login', { body: { email: 'root@dakiya.test', password: PASSWORD } })).body.accessToken as string;
+    const path = `/v1/admin/companies/${gone.companyId}/erase`;
+    const { name } = (await world.api('GET', `/v1/admin/companies/${gone.companyId}`, { token: root })).body as { name: string };
+    assert.equal((await post(path, { reason: 'court', name }, gone.token)).status, 403);
+    assert.equal((await post(path, { reason: 'court', name: 'Other' }, root)).status, 400);
+    assert.equal((await post(path, { reason: 'court', name }, root)).status, 202);
+    await world.settle();
+    assert.equal((await world.db.collection('erasures').findOne({ companyId: gone.companyId }))?.['state'], 'done');
+  });
+
+  it('has an answer for every field that is personal by its name: sealed, replaced at erasure, or nobody’s', () => {
+    const personal = /^(?:name|contactName|holderName|customerName|phone|email|line1|line2|notes|gstin|dateOfBirth|passwordHash|fileName)$/;
+    const nobodys = new Set(['products.name', 'rate_cards.name', 'zones.name']);
+    const open = declaredCollections()
+      .filter((spec) => !spec.name.startsWith('test_'))
+      .flatMap((spec) => Object.keys(spec.fields).filter((f) => personal.test(f) && spec.personal?.[f] === undefined && !spec.sealed?.[f]).map((f) => `${spec.name}.${f}`));
+    assert.deepEqual(open.filter((path) => !nobodys.has(path)), []);
+  });
+});
