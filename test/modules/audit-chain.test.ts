@@ -1,5 +1,6 @@
 import { strict as assert } from 'node:assert';
 import { auditChainHolds } from '../../src/modules/audit/chain.checks.ts';
+import { reportChecks } from '../../src/modules/operations/operation.service.ts';
 import { anchorChain, linkHash, makeAuditChain, type AuditLink } from '../../src/platform/audit-chain.ts';
 import { packRows, unpackRows, type AuditRow } from '../../src/platform/db/audit-seal.ts';
 import { newId } from '../../src/platform/ids.ts';
@@ -133,6 +134,16 @@ describe('B11 the chain over the audit log', () => {
       await change();
     });
     assert.ok(rebuilt.some((t) => t.includes('made anew')), rebuilt.join());
+  });
+
+  it('is checked daily, and a breach is a critical security event of the platform', async () => {
+    const row = (await audit().findOne({ collection: 'companies', action: 'update' })) ?? assert.fail();
+    await audit().updateOne({ _id: row._id }, { $set: { actorId: newId() } });
+    await reportChecks();
+    await audit().replaceOne({ _id: row._id }, row);
+    const event = await world.db.collection('security_events').findOne({ type: 'security.audit_tampered' });
+    assert.deepEqual([event?.['severity'], event?.['details'].found], ['critical', 1]);
+    assert.ok(String(event?.['details'].first).includes(row._id));
   });
 
   it('cannot be recomputed without the key', async () => {

@@ -3,6 +3,8 @@ import { auditKey, rowDigest, unpackRows } from '../../platform/db/audit-seal.ts
 import type { Check } from '../../platform/module.ts';
 import { auditRows } from './audit.model.ts';
 
+export const AUDIT_CHAIN_CHECK = 'audit.chain';
+
 const ROWS_A_READ = 1_000;
 const WINDOW = 10_000;
 /** Enough to see what was done; a whole lost collection is not listed row by row. */
@@ -13,7 +15,7 @@ const MAX_FOUND = 1_000;
  * says: names each row and link that was changed, removed, added or moved.
  */
 export const auditChainHolds: Check = {
-  name: 'audit.chain',
+  name: AUDIT_CHAIN_CHECK,
   async run() {
     const found: string[] = [];
     const anchor = chainAnchor();

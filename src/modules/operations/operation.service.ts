@@ -1,10 +1,11 @@
 import { runChecks } from '../../platform/checks.ts';
 import { now, nowMs } from '../../platform/clock.ts';
-import type { Ctx } from '../../platform/context.ts';
+import { PLATFORM_COMPANY_ID, systemCtx, type Ctx } from '../../platform/context.ts';
 import { conflict, notFound } from '../../platform/errors.ts';
 import { jobRows, type JobRow } from '../../platform/jobs.ts';
 import { pageLimit, readCursor, writeCursor, type Page, type PageRequest } from '../../platform/pagination.ts';
 import { runtime } from '../../platform/runtime.ts';
+import { AUDIT_CHAIN_CHECK, reportSecurityEvent } from '../audit/index.ts';
 
 /** For how long a dead job stays to be looked at and retried; its payload may hold personal data. */
 const KEEP_DEAD_MS = 90 * 86_400_000;
@@ -53,6 +54,8 @@ export async function reportChecks(): Promise<void> {
   for (const { name, count, violations } of checks) {
     if (count > 0) log.error('check.failed', { check: name, count, violations: violations.slice(0, SHOWN_IN_LOG) });
   }
+  const chain = checks.find((check) => check.name === AUDIT_CHAIN_CHECK);
+  if (chain && !chain.ok) await reportSecurityEvent(systemCtx('checks', PLATFORM_COMPANY_ID), { type: 'security.audit_tampered', details: { found: chain.count, first: chain.violations[0] ?? '' } });
   log.info('checks.done', { ok, checks: checks.length });
 }
 

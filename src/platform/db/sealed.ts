@@ -6,6 +6,7 @@ import { LOG_AS } from '../logger.redact.ts';
 import { runtime } from '../runtime.ts';
 import { heldKey, settleKeys, writingKey, type DataKey, type KeyOwner } from './keyring.ts';
 import { lengthPrefixed } from './length-prefixed.ts';
+import { openTransaction } from './tx.ts';
 
 /** Where a sealed value stands; it opens nowhere else. Positions in arrays are no part of the path. */
 export interface Place {
@@ -70,6 +71,9 @@ export function authentication(key: DataKey, { collection, id, path }: Place, bo
 export function keyIdOf(envelope: string): string {
   return ENVELOPE.test(envelope) ? envelope.slice(3, envelope.indexOf('.', 3)) : '';
 }
+
+/** Who is told of a value that does not open although its key is here: it was changed or moved. Set by the alerts module. */
+export const sealAlarm = { ring: (_place: Place, _companyId: string): void => undefined };
 
 /** A value as it was read: its envelope, and all that must fit it. */
 export interface BoundTo {
@@ -139,6 +143,8 @@ export class Sealed<V, M = unknown> {
     } catch (error) {
       const { collection, id, path } = bound.place;
       runtime().log.error('sealed.unreadable', { collection, rowId: id, path, companyId: bound.owner.companyId, keyState: bound.key.state });
+      // Outside of the reader's transaction, which may be open and fail.
+      if (bound.key.state === 'usable') openTransaction.exit(() => setImmediate(() => sealAlarm.ring(bound.place, bound.owner.companyId)));
       throw error;
     }
   }
