@@ -52,6 +52,7 @@ try {
   if (wanted('labels')) await (await import('./shipping.ts')).benchLabels(subject, shop);
   if (wanted('bookings')) await (await import('./shipping.ts')).benchBookings(subject, reference, shop);
   if (wanted('scans')) await (await import('./shipping.ts')).benchScans(subject, reference, shop, serviceUri);
+  if (wanted('sealed')) await (await import('./sealed.ts')).benchSealed(databaseUri(database.uri, 'dakiya_bench_sealed'), folder.path);
   await verify();
 } finally {
   await subject.stop();

@@ -44,7 +44,7 @@ export function isWithin(path: string, above: string): boolean {
 export function sealedSchema(spec: CollectionSpec): mongoose.SchemaDefinition {
   const sealed = Object.entries(spec.sealed ?? {});
   if (sealed.length === 0) return {};
-  const top = sealed.filter(([path]) => !path.includes('.')).map(([path, { required = false }]) => [path, { ...SEALED_FIELD, required }]);
+  const top = sealed.filter(([path]) => !path.includes('.')).map(([path, { required = false }]) => [path, { type: String, required }]);
   return { ...Object.fromEntries(top), masks: { type: Object }, blind: { type: Object } } as mongoose.SchemaDefinition;
 }
 
