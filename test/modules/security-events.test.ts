@@ -47,12 +47,16 @@ describe('B11 security events', () => {
     );
     await world.settle();
     assert.deepEqual((await read()).body.data, []);
+    // The registry of metrics belongs to the process, and so to every test that ran before.
+    const counted = async (): Promise<number> =>
+      Number(/^dakiya_security_events_total\{type="security.mfa_disabled",severity="warning"\} (\d+)/m.exec(await metricsText())?.[1] ?? 0);
+    const before = await counted();
     await reportSecurityEvent(own(), note);
     await world.settle();
     const [event] = (await read()).body.data as Event[];
     assert.deepEqual([event?.type, event?.severity, event?.userId, event?.details], ['security.mfa_disabled', 'warning', merchant.userId, { method: 'totp' }]);
     assert.equal(world.logLines.filter((l) => l.includes('"security.mfa_disabled"')).length, 1);
-    assert.match(await metricsText(), /dakiya_security_events_total\{type="security.mfa_disabled",severity="warning"\} 1/);
+    assert.equal(await counted(), before + 1);
     const told = (await mailsTo(merchant.email)).filter((m) => m.subject === 'Two-step sign-in is off');
     assert.equal(told.length, 1);
     assert.match(told[0]?.text ?? '', /203\.0\.113\.9/);
@@ -68,7 +72,8 @@ describe('B11 security events', () => {
     await reportSecurityEvent(own(), { type: 'security.login_failed', userId: merchant.userId });
     await world.settle();
     assert.equal((await mailsTo(merchant.email)).filter((m) => m.subject === 'An API key was created').length, 1);
-    const mails = await world.db.collection('mails').find({ kind: /^security/ }).toArray();
+    // The member and the operator of this test have signed in from devices of their own.
+    const mails = await world.db.collection('mails').find({ kind: { $regex: /^security/, $ne: 'security.new_device' } }).toArray();
     assert.deepEqual(mails.map((m) => m['kind']).sort(), ['security.api_key_created', 'security.mfa_disabled']);
   });
 
