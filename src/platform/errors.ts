@@ -95,6 +95,11 @@ export function stale(what: string, currentVersion: number): AppError {
   });
 }
 
+/** 428: what is changed must have been read before. */
+export function preconditionRequired(why = ''): AppError {
+  return new AppError('precondition_required', 'precondition_required', `${why}Send If-Match with the ETag of your last read`);
+}
+
 /** 429: too many; `retryAfterSeconds` becomes the Retry-After header. */
 export function limited(code: string, message: string, retryAfterSeconds: number): AppError {
   return new AppError('limited', code, message, { retryAfterSeconds });

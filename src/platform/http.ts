@@ -8,7 +8,7 @@ import { MAX_BODY_BYTES, parseJson, readBody } from './body.ts';
 import { nowMs } from './clock.ts';
 import { beforeSignIn, requestCtx, type AnswerRecorder, type OutsideTx, type StoredAnswer } from './context.ts';
 import { AlreadyAnswered } from './db/answers.ts';
-import { AppError, HTTP_STATUS, invalid, invalidFields, type FieldFault } from './errors.ts';
+import { AppError, HTTP_STATUS, invalid, invalidFields, preconditionRequired, type FieldFault } from './errors.ts';
 import { assertIdempotencyKey, claim, isStorableRefusal, storeAnswer, storedAnswer } from './idempotency.ts';
 import { sha256 } from './ids.ts';
 import type { AnyRoute, ConnectionFacts, FileAnswer, Input } from './route.ts';
@@ -203,7 +203,8 @@ async function readInput(route: AnyRoute, koa: KoaContext, connection: Connectio
   if (route.idempotent === 'required' && idempotencyKey === undefined) {
     throw invalid('idempotency_key_required', 'Send an Idempotency-Key header: it makes a repeated call safe');
   }
-  const ifMatch = route.ifMatch ? readIfMatch(koa.get('if-match')) : -1;
+  const mayLackIfMatch = !route.ifMatch || (route.ifMatch === 'accepted' && koa.get('if-match').trim() === '');
+  const ifMatch = mayLackIfMatch ? -1 : readIfMatch(koa.get('if-match'));
   const browser = { origin: koa.get('origin'), host: koa.get('host'), csrfToken: koa.get('x-csrf-token'), cookies: koa.get('cookie') };
   return { params, query, body, ifMatch, idempotencyKey, connection, browser, request: koa.req as IncomingMessage, rawBody: raw };
 }
@@ -222,7 +223,7 @@ function hideValue(detail: Joi.ValidationErrorItem): string {
 function readIfMatch(header: string): number {
   const match = /^(?:W\/)?"?(\d{1,15})"?$/.exec(header.trim());
   if (header.trim() === '') {
-    throw new AppError('precondition_required', 'precondition_required', 'Send If-Match with the ETag of your last read');
+    throw preconditionRequired();
   }
   if (!match) throw invalidFields([{ path: 'If-Match', message: 'Send the ETag of your last read, such as "3"' }]);
   return Number(match[1]);

@@ -48,7 +48,7 @@ function headers(route: AnyRoute): Json[] {
   if (route.idempotent) {
     list.push({ name: 'Idempotency-Key', in: 'header', required: route.idempotent === 'required', schema: { type: 'string', minLength: 1, maxLength: 255 } });
   }
-  if (route.ifMatch) list.push({ name: 'If-Match', in: 'header', required: true, schema: { type: 'string' } });
+  if (route.ifMatch) list.push({ name: 'If-Match', in: 'header', required: route.ifMatch === true, schema: { type: 'string' } });
   return list;
 }
 

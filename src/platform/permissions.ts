@@ -136,14 +136,20 @@ const TABLE: Readonly<Record<Role, readonly Permission[]>> = {
   platform_admin: [...OWN, 'couriers:read', 'rate-cards:read', 'rate-cards:write', 'zones:read', 'zones:write', 'imports:read', 'imports:write', ...STAFF],
 };
 
+/** What reaches beyond any location: a member who is limited to some locations lacks it, whatever his role. */
+export const BEYOND_LOCATIONS: ReadonlySet<Permission> = new Set<Permission>(['members:write', 'api-keys:write', ...COMPANY_SAFETY, ...COMPANY_WHOLE]);
+
 const SETS = new Map<string, ReadonlySet<Permission>>(
   Object.entries(TABLE).map(([role, permissions]) => [role, new Set(permissions)]),
 );
+const LIMITED_SETS = new Map<string, ReadonlySet<Permission>>(
+  Object.entries(TABLE).map(([role, permissions]) => [role, new Set(permissions.filter((permission) => !BEYOND_LOCATIONS.has(permission)))]),
+);
 const NOTHING: ReadonlySet<Permission> = new Set();
 
-/** What a role may do; an unknown role may do nothing. The set is shared: do not change it. */
-export function permissionsOf(role: string): ReadonlySet<Permission> {
-  return SETS.get(role) ?? NOTHING;
+/** What a role may do; an unknown role may do nothing. `limited`: to some locations. The set is shared: do not change it. */
+export function permissionsOf(role: string, limited = false): ReadonlySet<Permission> {
+  return (limited ? LIMITED_SETS : SETS).get(role) ?? NOTHING;
 }
 
 /** What an API key may carry: daily work, never members, keys, KYC, or anything of our staff. */

@@ -34,7 +34,7 @@ export interface Input<P, Q, B> {
   params: P;
   query: Q;
   body: B;
-  /** The version of If-Match; present on routes that require it. */
+  /** The version of If-Match; -1 when the route accepts it and it was not sent. */
   ifMatch: number;
   idempotencyKey: string | undefined;
   connection: ConnectionFacts;
@@ -64,8 +64,8 @@ export interface Route<P, Q, B, R, V> {
   limit?: LimitName;
   /** `required`: 400 without an Idempotency-Key. Absent: the header is ignored. */
   idempotent?: 'required' | 'accepted';
-  /** True: 428 without If-Match. */
-  ifMatch?: boolean;
+  /** True: 428 without If-Match. `accepted`: the command decides what it may go without. */
+  ifMatch?: boolean | 'accepted';
   params?: Joi.ObjectSchema<P>;
   query?: Joi.ObjectSchema<Q>;
   body?: Joi.ObjectSchema<B>;

@@ -355,6 +355,28 @@ describe('identity', () => {
       assert.equal(foreignPlace.status, 404);
     });
 
+    it('limited to some locations, have no way around that: no keys, members, exports, erasures or files of orders', async () => {
+      const admin = (await addMember(owner.token, 'admin')).body;
+      const token = (await login(admin.email)).body.accessToken;
+      const makeKey = () => world.api('POST', '/v1/api-keys', { token, body: { name: 'Key', scopes: ['orders:read'] } });
+      const key = await makeKey();
+      assert.equal(key.status, 201);
+      const limited = await world.api('PATCH', `/v1/company/members/${admin.id}`, { token: owner.token, ifMatch: admin.version, body: { locationIds: [owner.locationId] } });
+      assert.equal(limited.status, 200, JSON.stringify(limited.body));
+      const post = (path: string, body: object) => world.api('POST', path, { token, body });
+      assert.equal((await makeKey()).status, 403);
+      assert.equal((await post(`/v1/api-keys/${key.body.id}/rotate`, {})).status, 403);
+      assert.equal((await post('/v1/company/invitations', { email: 'x.y@shop.example.in', role: 'viewer' })).status, 403);
+      assert.equal((await post('/v1/privacy/customers/export', { phone: '9811170077' })).status, 403);
+      assert.equal((await post('/v1/privacy/customers/erase', { phone: '9811170077', reason: 'asked' })).status, 403);
+      const form = new FormData();
+      form.set('kind', 'orders');
+      form.set('mode', 'skip_invalid');
+      form.set('file', new Blob(['externalId\nA-1\n']), 'o.csv');
+      assert.equal((await world.api('POST', '/v1/imports', { token, raw: form })).status, 403);
+      assert.equal((await world.api('GET', '/v1/orders', { token })).status, 200);
+    });
+
     it('stop at once when removed, and their address is free again', async () => {
       const added = (await addMember(owner.token, 'finance')).body;
       const session = (await login(added.email)).body;

@@ -330,6 +330,26 @@ describe('KYC', () => {
       assert.equal((await good(submit(who))).status, 'submitted', 'needs_action can be submitted again as it is');
     });
 
+    it('A6 a value that the reviewer has not seen is not verified by him', async () => {
+      const who = await another();
+      const review = (): Promise<Answer> => world.api('GET', `/v1/admin/kyc/${who.companyId}`, { token: operator });
+      const decideSeen = (document: string, ifMatch: number): Promise<Answer> =>
+        world.api('POST', `/v1/admin/kyc/${who.companyId}/decisions`, { token: operator, ifMatch, body: { document, decision: 'verified', reason: 'Looked at the papers' } });
+      const seen = (await good(review())).version;
+      await good(put('bank-account', { ...BANK, accountNumber: '990011223344', holderName: 'Somebody Else' }, who));
+      await good(submit(who));
+      await refused(decideSeen('bankAccount', seen), 412, 'stale_version');
+      await refused(decide(who, 'bankAccount', 'verified'), 428, 'precondition_required');
+      assert.equal((await kyc(who)).documents.bankAccount.status, 'submitted');
+      const again = (await good(review())).version;
+      await world.settle();
+      await good(decideSeen('pan', seen));
+      assert.equal((await good(decideSeen('bankAccount', again))).documents.bankAccount.status, 'verified', 'what the provider says meanwhile is no other value');
+      await good(put('bank-account', BANK, who));
+      await good(submit(who));
+      await good(decide(who, 'bankAccount', 'verified'));
+    });
+
     it('A6 of 20 decisions at once one counts', async () => {
       const who = await another();
       const words = ['verified', 'rejected', 'needs_action'] as const;
@@ -551,6 +571,19 @@ describe('KYC', () => {
       for (const method of ['GET', 'DELETE']) assert.equal((await world.api(method, `/v1/kyc/documents/${added.id}`, { token: who.token })).status, 404);
       assert.equal((await world.api('DELETE', `/v1/kyc/documents/${added.id}`, { token: shop.token })).status, 204);
       assert.equal((await world.api('GET', `/v1/kyc/documents/${added.id}`, { token: shop.token })).status, 404);
+    });
+
+    it('R8 a file shows the whole number, so it takes the right to reveal, and is noted', async () => {
+      const who = await another(false);
+      const added = await good(upload(png(), { document: 'pan' }, 'p.png', who), 201);
+      const path = `/v1/kyc/documents/${added.id}`;
+      for (const role of ['admin', 'viewer']) assert.equal((await world.api('GET', path, { token: await world.member(who, role) })).status, 403, role);
+      const looks = async (): Promise<number> => world.db.collection('kyc_reveals').countDocuments({ companyId: who.companyId, what: 'file', fileId: added.id, byId: who.userId });
+      assert.equal(await looks(), 0);
+      assert.equal((await world.api('GET', path, { token: who.token })).status, 200);
+      assert.equal(await looks(), 1);
+      const events = (await world.api('GET', '/v1/security-events?type=security.reveal', { token: who.token })).body.data;
+      assert.deepEqual(events.map((e: { details: unknown }) => e.details), [{ what: 'kyc_file', fileId: added.id }]);
     });
 
     it('a reviewer reads a file, which is noted', async () => {

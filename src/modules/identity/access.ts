@@ -69,7 +69,7 @@ function tokenIdentity(token: string): Identity | undefined {
       id: sub,
       role,
       sessionId: sid,
-      permissions: permissionsOf(role),
+      permissions: permissionsOf(role, grant?.locationIds !== undefined),
       ...(grant?.locationIds === undefined ? {} : { locationIds: grant.locationIds }),
     },
   };

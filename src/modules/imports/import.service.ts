@@ -105,6 +105,7 @@ function assertKind(ctx: Ctx, kind: ImportKind): void {
   const ofPlatform = PLATFORM_KINDS.has(kind);
   if (ctx.actor.kind !== 'system') {
     if (ofPlatform && !ctx.actor.permissions.has('serviceability:write')) throw forbidden();
+    if (kind === 'orders' && ctx.actor.locationIds) throw forbidden('forbidden', 'You are limited to some locations, and the orders of a file name none');
     if (!ofPlatform && ctx.companyId === PLATFORM_COMPANY_ID) throw forbidden('company_required', 'Sign in as a member of the company whose rows these are');
   }
   if (!READY_KINDS.has(kind)) throw conflict('kind_not_supported', `Files of the kind ${kind} cannot be imported yet`, { kind });

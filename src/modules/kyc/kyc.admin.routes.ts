@@ -50,9 +50,10 @@ export const kycAdminRoutes = [
     method: 'post',
     path: '/v1/admin/kyc/:id/decisions',
     summary: 'Decide on one submitted document',
-    description: 'A refusal needs a reason, which the owners get by mail. `withdraw` with the decision needs_action takes a verification back.',
+    description: 'A refusal needs a reason, which the owners get by mail. `withdraw` with the decision needs_action takes a verification back. If-Match says which reading is decided on: 412 when the value was replaced since, 428 without it when it was replaced while it waited.',
     permission: 'admin:kyc',
     idempotent: 'accepted',
+    ifMatch: 'accepted',
     params: idParams,
     body: shape<DecisionInput>({
       document: Joi.string().valid(...KYC_DOCUMENTS).required(),
@@ -62,7 +63,7 @@ export const kycAdminRoutes = [
     }),
     response: kycShape,
     errors: ['document_not_reviewable'],
-    handle: (ctx, { params, body }) => decideOn(ctx, params.id, body),
+    handle: (ctx, { params, body, ifMatch }) => decideOn(ctx, params.id, { ...body, seen: ifMatch }),
     view: kycView,
   }),
 ];

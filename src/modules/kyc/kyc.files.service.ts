@@ -13,7 +13,7 @@ import { newId, sha256 } from '../../platform/ids.ts';
 import { readMultipart } from '../../platform/multipart.ts';
 import { runtime } from '../../platform/runtime.ts';
 import { scanForViruses } from '../../platform/virus-scan.ts';
-import { noteSecurityEvent, reportSecurityEvent } from '../audit/index.ts';
+import { noteSecurityEvent, reportSecurityEvent, type SecurityNote } from '../audit/index.ts';
 import { FILE_TYPES, judgeFile } from './kyc.file.rules.ts';
 import { fileKindOf } from './kyc.input.rules.ts';
 import { kycReveals, MAX_FILES, type FileKind, type Kyc, type KycFile } from './kyc.model.ts';
@@ -125,19 +125,25 @@ export interface OpenedFile {
   content: Buffer;
 }
 
-/** One file of the own KYC in clear; 404 for any other id. */
-export async function readFile(ctx: Ctx, id: string): Promise<OpenedFile> {
-  return openStored(ctx.companyId, fileOf(await findKyc(ctx), id));
+/** One file of the own KYC in clear, noted as a reveal before its bytes are read; 404 for any other id. */
+export async function readFile(ctx: OutsideTx, id: string, address: string): Promise<OpenedFile> {
+  const file = fileOf(await findKyc(ctx), id);
+  await noteLook(ctx, file, { reason: 'download', event: { type: 'security.reveal', userId: ctx.actor.id, address } });
+  return openStored(ctx.companyId, file);
 }
 
 /** One file of any company for a reviewer, noted as a reveal before its bytes are read. */
 export async function readFileForStaff(ctx: OutsideTx, kyc: Row<Kyc>, id: string): Promise<OpenedFile> {
   const file = fileOf(kyc, id);
-  await withTransaction(inCompany(ctx, kyc.companyId), async (ctx) => {
-    await kycReveals.insert(ctx, { what: 'file', fileId: id, reason: 'review of the KYC', byKind: ctx.actor.kind, byId: ctx.actor.id });
-    await noteSecurityEvent(ctx, { type: 'security.staff_access', details: { what: 'kyc_file', fileId: id } });
-  });
+  await noteLook(inCompany(ctx, kyc.companyId), file, { reason: 'review of the KYC', event: { type: 'security.staff_access' } });
   return openStored(kyc.companyId, file);
+}
+
+async function noteLook(ctx: OutsideTx, { id }: KycFile, { reason, event }: { reason: string; event: SecurityNote }): Promise<void> {
+  await withTransaction(ctx, async (ctx) => {
+    await kycReveals.insert(ctx, { what: 'file', fileId: id, reason, byKind: ctx.actor.kind, byId: ctx.actor.id });
+    await noteSecurityEvent(ctx, { ...event, details: { what: 'kyc_file', fileId: id } });
+  });
 }
 
 function fileOf(row: Row<Kyc> | undefined, id: string): KycFile {

@@ -50,6 +50,10 @@ export interface DocumentState {
   /** Grows when another value is saved: a result for an earlier value is recognised by it. */
   revision: number;
   savedAt: Date;
+  /** The version of the KYC from which on this value stands in it: who has read an earlier one has not seen it. */
+  savedVersion?: number;
+  /** Another value took the place of one that waited for its review, and nobody has decided since. */
+  replaced?: boolean;
   check: ProviderCheck;
   /** Why a reviewer refused it or asks for more. */
   reason?: string;

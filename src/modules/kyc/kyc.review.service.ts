@@ -2,7 +2,7 @@ import { now } from '../../platform/clock.ts';
 import { acrossCompanies, inCompany, PLATFORM_COMPANY_ID, systemCtx, type Ctx, type OutsideTx } from '../../platform/context.ts';
 import type { Filter, Row } from '../../platform/db/collection.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
-import { notFound } from '../../platform/errors.ts';
+import { notFound, preconditionRequired, stale } from '../../platform/errors.ts';
 import type { Page, PageRequest } from '../../platform/pagination.ts';
 import { runtime } from '../../platform/runtime.ts';
 import { companiesById, type Company, type KycStatus } from '../companies/index.ts';
@@ -61,20 +61,33 @@ export interface DecisionInput {
   withdraw?: boolean;
 }
 
+/** A decision with the version of the KYC that the reviewer had read; -1 when he does not say. */
+export interface SeenDecision extends DecisionInput {
+  seen: number;
+}
+
 /**
  * Decides on one submitted document; the company's status and its owners' move in the same transaction, and the owners get
  * a mail by a job. Of many decisions at once one counts, the others get 409 `document_not_reviewable`. A refusal needs a
- * reason. `withdraw` turns a verified document into one that needs action.
+ * reason. `withdraw` turns a verified document into one that needs action. What counts is the value that was looked at: 412
+ * when it was replaced since, 428 without If-Match when it was replaced while it waited.
  */
-export async function decideOn(ctx: OutsideTx, id: string, { document, decision, reason: given, withdraw = false }: DecisionInput): Promise<Row<Kyc>> {
+export async function decideOn(ctx: OutsideTx, id: string, { document, decision, reason: given, withdraw = false, seen }: SeenDecision): Promise<Row<Kyc>> {
   const reason = normalizeReason(given, { min: decision === 'verified' ? 0 : 1, max: REASON_MAX });
   const { _id, companyId } = await anyKyc(ctx, id);
   return withTransaction(inCompany(ctx, companyId), async (ctx) => {
     const row = await kycs.get(ctx, _id);
     const status = statusOf(row.documents, document);
+    assertSeen(row, document, seen);
     if (withdraw && decision !== 'needs_action') throw notReviewable(document, status);
     return moveDocuments(ctx, row, [{ document, event: withdraw ? 'withdrawn' : decision, reason }]);
   });
+}
+
+function assertSeen(row: Row<Kyc>, document: KycDocument, seen: number): void {
+  const state = row.documents[document];
+  if (seen === -1 && state?.replaced && state.status === 'submitted') throw preconditionRequired('Another value took the place of the one that waited. Look at it. ');
+  if (seen !== -1 && seen < (state?.savedVersion ?? 0)) throw stale('kyc', row.version);
 }
 
 const EXPIRED_AT_ONCE = 500;

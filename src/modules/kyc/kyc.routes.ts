@@ -116,11 +116,11 @@ export const kycRoutes = [
   route({
     method: 'get',
     path: '/v1/kyc/documents/:id',
-    summary: 'An uploaded document, to be saved',
-    permission: 'kyc:read',
+    summary: 'An uploaded document in clear, to be saved; noted in the audit log',
+    permission: 'kyc:reveal',
     params: idParams,
     response: 'application/octet-stream',
-    handle: (ctx, { params }) => readFile(ctx, params.id),
+    handle: (ctx, { params, connection }) => readFile(ctx, params.id, connection.address),
     view: ({ file, content }) => ({ contentType: file.contentType, filename: savedName(file), content }),
   }),
   route({

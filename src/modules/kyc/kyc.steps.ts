@@ -53,7 +53,7 @@ function beginKyc(tx: Tx): Promise<Row<Kyc>> {
  */
 export async function moveDocuments(tx: Tx, row: Row<Kyc>, moves: readonly Move[], fields: ChangeOf<Kyc> = {}): Promise<Row<Kyc>> {
   const documents: Documents = { ...row.documents };
-  for (const move of moves) documents[move.document] = moved(documents, move);
+  for (const move of moves) documents[move.document] = moved(row, documents, move);
   const { files = row.files, addresses = row.addresses } = fields.$set ?? {};
   const status = overallStatus(documents, row.status, files.length + addresses.length > 0);
   const expiresAt = firstExpiry(documents);
@@ -73,19 +73,21 @@ export async function moveDocuments(tx: Tx, row: Row<Kyc>, moves: readonly Move[
   return stored;
 }
 
-function moved(documents: Documents, { document, event, reason, newValue }: Move): DocumentState {
+function moved(row: Row<Kyc>, documents: Documents, { document, event, reason, newValue }: Move): DocumentState {
   const before = documents[document];
   const status = nextStatus(statusOf(documents, document), event);
   if (status === undefined) throw notReviewable(document, statusOf(documents, document));
   const { kycExpiryDays } = runtime().config;
   const kept: DocumentState = before ?? { status, revision: 0, savedAt: now(), check: freshCheck() };
-  const { reason: _reason, verifiedUntil: _until, ...facts } = kept;
+  const { reason: _reason, verifiedUntil: _until, replaced: wasReplaced, ...facts } = kept;
   const decided = event === 'verified' || event === 'rejected' || event === 'needs_action' || event === 'withdrawn' || event === 'expired';
+  const replaced = !decided && (wasReplaced === true || (event === 'saved' && before?.status === 'submitted'));
   const until = status === 'verified' ? (event === 'verified' ? (kycExpiryDays > 0 ? new Date(nowMs() + kycExpiryDays * DAY_MS) : undefined) : kept.verifiedUntil) : undefined;
   return {
     ...facts,
     status,
-    ...(newValue ? { revision: kept.revision + 1, savedAt: now(), check: freshCheck(newValue.note) } : {}),
+    ...(newValue ? { revision: kept.revision + 1, savedAt: now(), savedVersion: row.version + 1, check: freshCheck(newValue.note) } : {}),
+    ...(replaced ? { replaced } : {}),
     ...(decided ? { decidedAt: now() } : {}),
     ...(reason === undefined || reason === '' ? {} : { reason }),
     ...(until ? { verifiedUntil: until } : {}),
