@@ -14,6 +14,7 @@ import { operationsModule } from './modules/operations/index.ts';
 import { ordersModule } from './modules/orders/index.ts';
 import { paymentsModule } from './modules/payments/index.ts';
 import { privacyModule } from './modules/privacy/index.ts';
+import { pincodesModule } from './modules/pincodes/index.ts';
 import { ratesModule } from './modules/rates/index.ts';
 import { shipmentsModule } from './modules/shipments/index.ts';
 import { trackingModule } from './modules/tracking/index.ts';
@@ -29,6 +30,7 @@ import type { Schedule } from './platform/scheduler.ts';
 /** The whole system on one page. */
 export const modules: readonly Module[] = [
   identityModule,
+  pincodesModule,
   companiesModule,
   kycModule,
   catalogModule,

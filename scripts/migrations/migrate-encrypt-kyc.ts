@@ -1,4 +1,4 @@
-import { loadPincodeTable, lookupPincode } from '../../src/modules/rates/index.ts';
+import { loadPincodeTable, lookupPincode } from '../../src/modules/pincodes/index.ts';
 import { overallStatus, type Documents } from '../../src/modules/kyc/index.ts';
 import type { KycStatus } from '../../src/modules/companies/index.ts';
 import { seal } from '../../src/platform/db/sealed.ts';

@@ -14,14 +14,10 @@ import {
   rankOptions,
   serviceabilityRefusal,
 } from '../../src/modules/rates/option.rules.ts';
-import {
-  loadDefaultRateCards,
-  loadPincodeTable,
-  loadZoneData,
-  parsePincodeFile,
-} from '../../src/modules/rates/pincode-data.ts';
-import type { Pincode, PincodeTable } from '../../src/modules/rates/pincode.rules.ts';
-import { buildPincodeTable, isListedPincode, lookupPincode } from '../../src/modules/rates/pincode.rules.ts';
+import { loadPincodeTable, parsePincodeFile } from '../../src/modules/pincodes/pincode.data.ts';
+import { loadDefaultRateCards, loadZoneData } from '../../src/modules/rates/reference-data.ts';
+import type { Pincode, PincodeTable } from '../../src/modules/pincodes/pincode.rules.ts';
+import { buildPincodeTable, isListedPincode, lookupPincode } from '../../src/modules/pincodes/pincode.rules.ts';
 import type { PriceInput, PriceLineCode, RateCardTerms } from '../../src/modules/rates/price.rules.ts';
 import { priceShipment, volumetricGrams } from '../../src/modules/rates/price.rules.ts';
 import { RATE_CARD_LIMITS, rateCardFaults } from '../../src/modules/rates/rate-card.rules.ts';

@@ -1,7 +1,8 @@
 import { strict as assert } from 'node:assert';
 import { readFile } from 'node:fs/promises';
 import { createOperator } from '../../src/modules/identity/index.ts';
-import { installReferenceData, isServiceable, lookupPin, markCardUsed, priceOption, quoteFor, ratesModule } from '../../src/modules/rates/index.ts';
+import { lookupPin } from '../../src/modules/pincodes/index.ts';
+import { installReferenceData, isServiceable, markCardUsed, priceOption, quoteFor, ratesModule } from '../../src/modules/rates/index.ts';
 import { PLATFORM_COMPANY_ID, systemCtx } from '../../src/platform/context.ts';
 import { withTransaction } from '../../src/platform/db/transaction.ts';
 import { PASSWORD, race, startWorld, type Answer, type Merchant, type World } from '../support/world.ts';

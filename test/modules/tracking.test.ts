@@ -323,6 +323,8 @@ describe('tracking', () => {
     const act = (body: object, id = ndr.id) => world.api('POST', `/v1/ndr/${id}/actions`, { token: shop.token, body });
     const bad = await act({ action: 'reattempt', phone: '123', date: 'tomorrow', address: { pincode: '1' } });
     assert.deepEqual(bad.body.error.details.fields.map((f: { path: string }) => f.path).sort(), ['address.pincode', 'date', 'phone']);
+    const nowhere = await act({ action: 'reattempt', address: { pincode: '990000' } });
+    assert.deepEqual([nowhere.status, nowhere.body.error.details.fields[0].path], [400, 'address.pincode']);
     const done = await act({ action: 'reattempt', phone: '98765 43211', date: '2026-03-04' });
     assert.deepEqual([done.status, done.body.status, done.body.actions[0].state], [200, 'actioned', 'requested'], JSON.stringify(done.body));
     await world.settle();

@@ -1,11 +1,12 @@
-import { parseGstin, parseMobile, parsePincode } from '../../platform/identifiers.ts';
+import { parseGstin, parseMobile } from '../../platform/identifiers.ts';
 import { makeFaults } from '../../platform/faults.ts';
+import { parseKnownPincode, type KnownPincode } from '../pincodes/index.ts';
 import type { Location } from './company.model.ts';
 
 export type LocationInput = Omit<Location, 'archivedAt'>;
 
-/** A location as it is stored: phone E.164, GSTIN upper case, texts trimmed; 400 naming every faulty field. */
-export function normalizeLocation<T extends Partial<LocationInput>>(input: T): T {
+/** A location as it is stored: phone E.164, GSTIN upper case, texts trimmed, its pincode a known one; 400 naming every faulty field. */
+export function normalizeLocation<T extends Partial<LocationInput>>(input: T, known: KnownPincode): T {
   const faults = makeFaults();
   const result: Record<string, string> = {};
   for (const [key, value] of Object.entries(input)) {
@@ -14,7 +15,7 @@ export function normalizeLocation<T extends Partial<LocationInput>>(input: T): T
     if (result[key] === '') faults.add(key, 'must not be empty');
   }
   if (input.phone !== undefined) result['phone'] = faults.take('phone', parseMobile(input.phone));
-  if (input.pincode !== undefined) result['pincode'] = faults.take('pincode', parsePincode(input.pincode));
+  if (input.pincode !== undefined) result['pincode'] = faults.take('pincode', parseKnownPincode(input.pincode, known));
   if (input.gstin !== undefined) result['gstin'] = faults.take('gstin', parseGstin(input.gstin));
   faults.throwIfAny();
   return result as T;

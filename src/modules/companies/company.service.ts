@@ -4,6 +4,7 @@ import type { Row } from '../../platform/db/collection.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { conflict, notFound } from '../../platform/errors.ts';
 import type { Page, PageRequest } from '../../platform/pagination.ts';
+import { knownPincodes } from '../pincodes/index.ts';
 import { companies, locations, type Company, type Location } from './company.model.ts';
 import { normalizeLocation, type LocationInput } from './company.rules.ts';
 
@@ -33,13 +34,13 @@ export async function noteEmailVerified(tx: Tx): Promise<void> {
 
 /** Adds a location; stock and pickups refer to it from now on. */
 export async function addLocation(ctx: OutsideTx, input: LocationInput): Promise<Row<Location>> {
-  const location = normalizeLocation(input);
+  const location = normalizeLocation(input, await knownPincodes());
   return withTransaction(ctx, async (ctx) => locations.insert(ctx, location));
 }
 
 /** Changes a location under the version the caller saw. */
 export async function changeLocation(ctx: OutsideTx, id: string, change: Partial<LocationInput>, version: number): Promise<Row<Location>> {
-  const normalized = normalizeLocation(change);
+  const normalized = normalizeLocation(change, await knownPincodes());
   return withTransaction(ctx, async (ctx) => locations.update(ctx, id, { $set: normalized }, { version }));
 }
 

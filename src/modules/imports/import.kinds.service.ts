@@ -4,7 +4,8 @@ import { AppError } from '../../platform/errors.ts';
 import { runtime } from '../../platform/runtime.ts';
 import { addProducts, type ProductInput } from '../catalog/index.ts';
 import { normalizeOrder, placeBatch, type OrderRequest } from '../orders/index.ts';
-import { loadPincodeTable, lookupPincode, storeServiceability } from '../rates/index.ts';
+import { lookupPincode, pincodeTable } from '../pincodes/index.ts';
+import { storeServiceability } from '../rates/index.ts';
 import { refusalFault, type Candidate } from './import.rules.ts';
 import type { Import } from './import.model.ts';
 import type { RowFault } from './grouping.rules.ts';
@@ -37,7 +38,7 @@ export async function openSink(row: Import & { _id: string }): Promise<Sink | un
 }
 
 async function orderSink(importId: string): Promise<Sink<OrderRequest>> {
-  const table = await loadPincodeTable();
+  const table = await pincodeTable();
   const knownPincode = (pincode: string): { state: string } | undefined => lookupPincode(table, pincode);
   const isKnown = (pincode: string): boolean => knownPincode(pincode) !== undefined;
   const { maxLineQuantity } = runtime().config;

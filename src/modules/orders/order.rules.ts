@@ -1,6 +1,7 @@
 import { makeFaults, type Faults } from '../../platform/faults.ts';
-import { parseHsn, parseMobile, parsePincode } from '../../platform/identifiers.ts';
+import { parseHsn, parseMobile } from '../../platform/identifiers.ts';
 import { findState } from '../../platform/identifiers.states.ts';
+import { parseKnownPincode, type KnownPincode } from '../pincodes/index.ts';
 import type { Address, Customer, Order, OrderStatus, Parcel, PaymentMethod } from './order.model.ts';
 
 export interface AddressInput {
@@ -58,9 +59,6 @@ export interface OrderRequest extends OrderInput {
 
 const EMAIL = /^[^\s@]{1,64}@[^\s@]{1,255}$/;
 
-/** Is this pincode one we know of? Given by the rates module. */
-export type KnownPincode = (pincode: string) => boolean;
-
 /** Normalises an order (phone E.164, e-mail lower case, SKU and texts trimmed); 400 naming every faulty field. */
 export function normalizeOrder(input: OrderInput, knownPincode: KnownPincode): OrderRequest {
   const faults = makeFaults();
@@ -116,9 +114,8 @@ export function readAddress(path: string, given: AddressInput, knownPincode: Kno
   };
   const state = findState(given.state);
   if (!state && given.state.trim() !== '') fault(`${path}.state`, 'must be an Indian state or union territory');
-  const pincode = parsePincode(given.pincode);
+  const pincode = parseKnownPincode(given.pincode, knownPincode);
   if (!pincode.ok) fault(`${path}.pincode`, pincode.problem);
-  else if (!knownPincode(pincode.value)) fault(`${path}.pincode`, 'is not a pincode that India Post knows');
   if (given.country.trim().toUpperCase() !== 'IN') fault(`${path}.country`, 'must be IN');
   return {
     line1: trimmed('line1'),

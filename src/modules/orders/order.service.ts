@@ -12,7 +12,7 @@ import { parseMobile } from '../../platform/identifiers.ts';
 import { activeLocation } from '../companies/index.ts';
 import { giveBackCoupon } from '../coupons/index.ts';
 import { releaseStock, shipStock } from '../inventory/index.ts';
-import { knownPincodes } from '../rates/index.ts';
+import { knownPincodes } from '../pincodes/index.ts';
 import { orders, type Address, type Customer, type HistoryEntry, type Order, type OrderLine, type OrderShipment, type OrderStatus } from './order.model.ts';
 import { placeLaneBatch, reservations, type Placement } from './order.place.ts';
 import { canCancel, editRefusal, normalizeOrder, readAddress, readCustomer, type OrderInput } from './order.rules.ts';

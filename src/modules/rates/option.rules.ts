@@ -1,5 +1,5 @@
 import { formatRupees } from '../../platform/money.ts';
-import type { Pincode } from './pincode.rules.ts';
+import type { Pincode } from '../pincodes/index.ts';
 import type { Direction, ParcelSize, Price, PriceLine, RateCardTerms } from './price.rules.ts';
 import { chargeableGrams, priceShipment } from './price.rules.ts';
 import type { Zone, ZoneAnswer, ZoneOverrides, ZoneRules } from './zone.rules.ts';

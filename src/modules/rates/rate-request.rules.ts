@@ -1,7 +1,7 @@
 import { makeFaults, type Faults } from '../../platform/faults.ts';
 import { parsePincode } from '../../platform/identifiers.ts';
 import type { RateRequest } from './option.rules.ts';
-import type { Pincode } from './pincode.rules.ts';
+import type { Pincode } from '../pincodes/index.ts';
 import type { Direction, ParcelSize } from './price.rules.ts';
 
 export interface GeoPoint {

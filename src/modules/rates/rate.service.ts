@@ -1,13 +1,13 @@
 import { PLATFORM_COMPANY_ID, type OutsideTx } from '../../platform/context.ts';
 import { runtime } from '../../platform/runtime.ts';
+import { lookupPincode, pincodeTable } from '../pincodes/index.ts';
 import type { NotServiceable, RateCandidate, RateOption, RateRequest } from './option.rules.ts';
 import { parseOptionId, quoteOptions } from './option.rules.ts';
-import { loadZoneData } from './pincode-data.ts';
-import { lookupPincode } from './pincode.rules.ts';
+import { loadZoneData } from './reference-data.ts';
 import { activeCards, readyCard, taxStateOf, zoneFits, type ReadyCard } from './rate-cache.service.ts';
 import { getRateCard } from './rate-card.service.ts';
 import { readRateRequest, type QuoteRequest } from './rate-request.rules.ts';
-import { coverageBetween, pincodeTable } from './serviceability.service.ts';
+import { coverageBetween } from './serviceability.service.ts';
 import { zonesAt, type AreaZone } from './zone.service.ts';
 import { compileZones, type ZoneRules } from './zone.rules.ts';
 

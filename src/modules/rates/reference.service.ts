@@ -1,7 +1,7 @@
 import { PLATFORM_COMPANY_ID, type OutsideTx, type Tx, inCompany } from '../../platform/context.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { newId } from '../../platform/ids.ts';
-import { loadDefaultRateCards, loadZoneData } from './pincode-data.ts';
+import { loadDefaultRateCards, loadZoneData } from './reference-data.ts';
 import type { RateCardTerms } from './price.rules.ts';
 import { courierCoverage, rateCards, zones } from './rate.model.ts';
 import { storeServiceability } from './serviceability.service.ts';

@@ -3,9 +3,8 @@ import { withTransaction } from '../../platform/db/transaction.ts';
 import { invalidFields } from '../../platform/errors.ts';
 import { makeFaults } from '../../platform/faults.ts';
 import { parsePincode } from '../../platform/identifiers.ts';
+import { lookupPin, type Pincode } from '../pincodes/index.ts';
 import { pincodeRefusal, type Coverage, type Journey, type ServiceabilityRow } from './option.rules.ts';
-import { loadPincodeTable } from './pincode-data.ts';
-import { lookupPincode, type Pincode, type PincodeTable } from './pincode.rules.ts';
 import { activeCards, couriersWithRows, serviceabilityAt } from './rate-cache.service.ts';
 import { courierCoverage, serviceability } from './rate.model.ts';
 
@@ -19,26 +18,6 @@ export interface CourierAt extends Omit<ServiceabilityRow, 'pincode'> {
 export interface PincodeServiceability extends Omit<Pincode, 'districts'> {
   districts: string[];
   couriers: CourierAt[];
-}
-
-let table: PincodeTable | undefined;
-
-/** The shipped pincode table; read at the first call, kept for good. */
-export async function pincodeTable(): Promise<PincodeTable> {
-  table ??= await loadPincodeTable();
-  return table;
-}
-
-/** State and districts of a pincode in any usual spelling; undefined when it is none or is not known. */
-export async function lookupPin(pincode: string): Promise<Pincode | undefined> {
-  const parsed = parsePincode(pincode);
-  return parsed.ok ? lookupPincode(await pincodeTable(), parsed.value) : undefined;
-}
-
-/** Says of a compact pincode whether India Post knows it, or its neighbourhood. */
-export async function knownPincodes(): Promise<(pincode: string) => boolean> {
-  const pincodes = await pincodeTable();
-  return (pincode) => lookupPincode(pincodes, pincode) !== undefined;
 }
 
 /** What couriers know of two pincodes, asked per courier: two look-ups, however many couriers there are. */

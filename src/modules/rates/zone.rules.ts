@@ -1,5 +1,5 @@
-import type { Pincode } from './pincode.rules.ts';
-import { stateName } from './pincode.rules.ts';
+import type { Pincode } from '../pincodes/index.ts';
+import { stateName } from '../pincodes/index.ts';
 
 export const ZONES = ['A', 'B', 'C', 'D', 'E'] as const;
 export type Zone = (typeof ZONES)[number];

@@ -5,11 +5,12 @@ import { seal } from '../../platform/db/sealed.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { conflict, notFound } from '../../platform/errors.ts';
 import { makeFaults } from '../../platform/faults.ts';
-import { parseMobile, parsePincode } from '../../platform/identifiers.ts';
+import { parseMobile } from '../../platform/identifiers.ts';
 import { job } from '../../platform/jobs.ts';
 import { present } from '../../platform/present.ts';
 import type { Page, PageRequest } from '../../platform/pagination.ts';
 import { awbText, callCourier, courierAccess, findCourier, type CourierNdrAction } from '../couriers/index.ts';
+import { knownPincodes, parseKnownPincode, type KnownPincode } from '../pincodes/index.ts';
 import { getShipment, ndrActionRefusal } from '../shipments/index.ts';
 import { ndrs, type Ndr, type NdrCorrection, type NdrRequest } from './tracking.model.ts';
 
@@ -40,7 +41,7 @@ export interface NdrActionInput {
  * faulty date, phone or pincode.
  */
 export async function answerNdr(ctx: OutsideTx, id: string, input: NdrActionInput): Promise<Row<Ndr>> {
-  const answer = normalizeAnswer(input);
+  const answer = normalizeAnswer(input, await knownPincodes());
   return withTransaction(ctx, async (ctx) => {
     const ndr = await ndrs.get(ctx, id);
     if (ctx.actor.locationIds && !ctx.actor.locationIds.includes(ndr.pickupLocationId)) throw notFound('ndr');
@@ -57,7 +58,7 @@ export async function answerNdr(ctx: OutsideTx, id: string, input: NdrActionInpu
   });
 }
 
-function normalizeAnswer({ action, date, phone, address }: NdrActionInput): NdrActionInput {
+function normalizeAnswer({ action, date, phone, address }: NdrActionInput, known: KnownPincode): NdrActionInput {
   const faults = makeFaults();
   const answer: NdrActionInput = { action };
   if (date !== undefined) {
@@ -67,7 +68,7 @@ function normalizeAnswer({ action, date, phone, address }: NdrActionInput): NdrA
   if (phone !== undefined) answer.phone = faults.take('phone', parseMobile(phone));
   if (address !== undefined) {
     answer.address = Object.fromEntries(Object.entries(address).map(([key, value]) => [key, value.trim()]));
-    if (address.pincode !== undefined) answer.address.pincode = faults.take('address.pincode', parsePincode(address.pincode));
+    if (address.pincode !== undefined) answer.address.pincode = faults.take('address.pincode', parseKnownPincode(address.pincode, known));
   }
   faults.throwIfAny();
   return answer;

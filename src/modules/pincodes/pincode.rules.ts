@@ -1,4 +1,5 @@
 import { findState } from '../../platform/identifiers.states.ts';
+import { parsePincode } from '../../platform/identifiers.ts';
 
 /** One line of the pincode file; an empty state means unknown. */
 export interface PincodeRow {
@@ -133,4 +134,13 @@ export function lookupPincode(table: PincodeTable, pincode: string): Pincode | u
   if (!state) return undefined;
   const districts = (at < 0 ? undefined : table.districtSets[table.districtsAt[at] ?? UNKNOWN]) ?? [];
   return { pincode, state, districts, inferred: listed === UNKNOWN };
+}
+
+/** Is this compact pincode, or its neighbourhood, one we know of? */
+export type KnownPincode = (pincode: string) => boolean;
+
+/** A pincode that parcels can be priced, collected and delivered by: well formed and known. */
+export function parseKnownPincode(text: string, known: KnownPincode): ReturnType<typeof parsePincode> {
+  const pincode = parsePincode(text);
+  return !pincode.ok || known(pincode.value) ? pincode : { ok: false, problem: 'is not a pincode that India Post knows' };
 }
