@@ -51,7 +51,12 @@ try {
   if (wanted('import')) await (await import('./import.ts')).benchImport(subject, reference, shops, quick ? 1 : 3);
   if (wanted('labels')) await (await import('./shipping.ts')).benchLabels(subject, shop);
   if (wanted('bookings')) await (await import('./shipping.ts')).benchBookings(subject, reference, shop);
-  if (wanted('scans')) await (await import('./shipping.ts')).benchScans(subject, reference, shop, serviceUri);
+  if (wanted('scans')) await (await import('./shipping.ts')).benchScans(subject, reference, shop, { uri: serviceUri, dataDir: folder.path });
+  if (wanted('sign-in')) {
+    const { benchSignIn, benchTokenCheck } = await import('./sign-in.ts');
+    await benchSignIn(subject, shops, database.pid);
+    await benchTokenCheck(shop.token, { uri: serviceUri, dataDir: folder.path });
+  }
   if (wanted('sealed')) await (await import('./sealed.ts')).benchSealed(databaseUri(database.uri, 'dakiya_bench_sealed'), folder.path);
   await verify();
 } finally {
@@ -87,7 +92,8 @@ async function addCards(shop: Shop, count: number): Promise<number> {
 
 /** Every invariant of the product and of the reference, after all the load. */
 async function verify(): Promise<void> {
-  const config = await loadConfig({ NODE_ENV: 'test', MONGODB_URI: serviceUri });
+  // With the service's own secrets: under others nothing that it sealed or chained can be checked.
+  const config = await loadConfig({ NODE_ENV: 'development', MONGODB_URI: serviceUri, DATA_DIR: folder.path });
   useRuntime({ config, log: makeLogger({ level: 'error', stream: process.stderr }) });
   await connect({ uri: serviceUri, poolSize: 5, slowMs: 1e9, onSlow: () => undefined });
   const faults: string[] = [...((await reference.run({ run: 'verify' })) as string[])];

@@ -111,10 +111,10 @@ const SHIPMENTS = 2_000;
 const STEPS = ['PKD', 'IT', 'IT', 'OFD', 'DLV'];
 
 /** 10,500 shuffled scans (5 % repeats) of 2,000 parcels through `recordScans`, beside the reference's bulk loop. */
-export async function benchScans(subject: Subject, reference: Reference, shop: Shop, uri: string): Promise<void> {
+export async function benchScans(subject: Subject, reference: Reference, shop: Shop, { uri, dataDir }: { uri: string; dataDir: string }): Promise<void> {
   const pool = await openMany(subject.port, 32);
   await prepare(pool, subject, shop);
-  const config = await loadConfig({ NODE_ENV: 'test', MONGODB_URI: uri });
+  const config = await loadConfig({ NODE_ENV: 'development', MONGODB_URI: uri, DATA_DIR: dataDir });
   useRuntime({ config, log: makeLogger({ level: 'error', stream: process.stderr }) });
   await connect({ uri, poolSize: 10, slowMs: 1e9, onSlow: () => undefined });
   const ctx = acrossCompanies(systemCtx('bench', PLATFORM_COMPANY_ID), 'scans of a benchmark');
