@@ -15,10 +15,12 @@ const FLOOD = 200;
 
 /** What a sign-in costs, and what 200 at once do to everybody else. */
 export async function benchSignIn(subject: Subject, shops: readonly Shop[], mongodPid: number): Promise<void> {
+  // Sessions are capped: whoever signs in here ends the session of the token that its shop came with.
+  const [bystander, ...others] = shops;
   const pool = await openMany(subject.port, 32);
   const flood = await openMany(subject.port, FLOOD);
   const signIn = async (connections: typeof pool, n: number): Promise<string> => {
-    const body = JSON.stringify({ email: shops[n % shops.length]?.email, password: PASSWORD });
+    const body = JSON.stringify({ email: others[n % others.length]?.email, password: PASSWORD });
     const reply = await connections.use((c) => c.send('POST', '/v1/auth/login', { body }));
     return reply.status === 200 ? 'ok' : String(reply.status);
   };
@@ -29,7 +31,7 @@ export async function benchSignIn(subject: Subject, shops: readonly Shop[], mong
   report({ name: 'login.cpu', value: cpu, unit: 'ms/login', goal: '≤ 40', reached: cpu <= 40, note: JSON.stringify(alone.outcomes) });
 
   const other = async (): Promise<string> => {
-    const reply = await pool.use((c) => c.send('GET', '/v1/me', { token: shops[0]?.token ?? '' }));
+    const reply = await pool.use((c) => c.send('GET', '/v1/me', { token: bystander?.token ?? '' }));
     return reply.status === 200 ? 'ok' : String(reply.status);
   };
   const idle = await closedLoop({ callers: 4, durationMs: 3_000 }, other);
