@@ -1,19 +1,12 @@
 import { createHmac, createSecretKey, type KeyObject } from 'node:crypto';
 import type { Config } from '../../config.ts';
 import { runtime } from '../runtime.ts';
+import type { Change } from './tx.ts';
 
 /** One change of one stored row, written by the transaction that made it: names of fields, never their values. */
-export interface AuditRow {
+export interface AuditRow extends Change {
   _id: string;
   at: Date;
-  collection: string;
-  rowId: string;
-  action: 'insert' | 'update' | 'delete' | 'read';
-  fields: readonly string[];
-  actorKind: string;
-  actorId: string;
-  companyId: string;
-  requestId: string;
 }
 
 /** What one transaction leaves for the chain: the ids and digests of its audit rows, until they are linked. */
