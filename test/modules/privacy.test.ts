@@ -1,4 +1,5 @@
 import { strict as assert } from 'node:assert';
+import { Secret, TOTP } from 'otpauth';
 import { gunzipSync } from 'node:zlib';
 import { createOperator } from '../../src/modules/identity/index.ts';
 import { PLATFORM_COMPANY_ID, systemCtx } from '../../src/platform/context.ts';
@@ -52,7 +53,7 @@ describe('privacy', function () {
   }
 
   before(async () => {
-    world = await startWorld({ ACCESS_TOKEN_SECONDS: '86400', COMPANY_ERASURE_DAYS: '7' });
+    world = await startWorld({ ACCESS_TOKEN_SECONDS: '86400', COMPANY_ERASURE_DAYS: '7', SIGN_IN_DELAY_MS: '0', RATE_LIMIT_AUTH_FAILURES: '5' });
     shop = await world.merchant();
     other = await world.merchant();
     await fund(world, shop);
@@ -60,6 +61,26 @@ describe('privacy', function () {
   });
   after(async () => {
     await world.checks().finally(() => world.close());
+  });
+
+  it('export and erasure ask for the second factor too when the sign-in is not fresh, and guesses of the password are throttled', async () => {
+    const owner = await world.merchant({ verified: false, location: false });
+    const tellCode = (secret: string, atMs: number): string => new TOTP({ secret: Secret.fromBase32(secret) }).generate({ timestamp: Date.now() + atMs });
+    const { secret } = (await post('/v1/auth/mfa/enroll', {}, owner.token)).body;
+    assert.equal((await post('/v1/auth/mfa/confirm', { otp: tellCode(secret, 0) }, owner.token)).status, 200);
+    assert.equal((await post('/v1/company/export', { password: PASSWORD }, owner.token)).status, 200, 'fresh');
+    const later = 11 * 60_000;
+    world.advance(later);
+    const bodies = { '/v1/company/export': {}, '/v1/company/erase': { reason: 'we close' } };
+    for (const [path, more] of Object.entries(bodies)) {
+      const refused = await post(path, { ...more, password: PASSWORD }, owner.token);
+      assert.deepEqual([refused.status, refused.body.error.code], [401, 'mfa_required'], path);
+    }
+    assert.equal((await post('/v1/company/export', { password: PASSWORD, otp: tellCode(secret, later) }, owner.token)).status, 200);
+    const guesses: number[] = [];
+    while (guesses.length < 20 && !guesses.includes(429)) guesses.push((await post('/v1/company/erase', { password: 'Wrong-Password-12', reason: 'x' }, owner.token)).status);
+    assert.deepEqual([guesses[0], guesses.at(-1)], [401, 429]);
+    assert.equal((await post('/v1/company/export', { password: PASSWORD }, owner.token)).status, 429, 'the right password waits too');
   });
 
   it('C3 exports everything about a company, sealed values in clear, no secret and no row of another', async () => {

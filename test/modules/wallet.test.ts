@@ -21,7 +21,7 @@ import { BatchConflict } from '../../src/platform/db/collection.bulk.ts';
 import { withTransaction } from '../../src/platform/db/transaction.ts';
 import { AppError } from '../../src/platform/errors.ts';
 import { newId } from '../../src/platform/ids.ts';
-import { race, startWorld, type Merchant, type World } from '../support/world.ts';
+import { PASSWORD, race, startWorld, type Merchant, type World } from '../support/world.ts';
 
 const AT = new Date('2026-03-02T05:00:00Z');
 
@@ -100,6 +100,22 @@ describe('wallet', () => {
     assert.deepEqual(await wallet(shop), { balancePaise: 0, heldPaise: 0, creditLimitPaise: 0, availablePaise: 0 });
     assert.deepEqual(await entries(shop), []);
     assert.equal((await world.api('GET', '/v1/wallet')).status, 401);
+  });
+
+  it('shows a member limited to some locations the balance, and nothing of the ledger, which names every parcel', async () => {
+    const shop = await world.merchant();
+    await credit(shop.companyId, 500);
+    const email = `limited.${shop.companyId.slice(0, 8)}@shop.example.in`;
+    const member = (await world.api('POST', '/v1/company/members', { token: shop.token, body: { email, name: 'Ravi Iyer', role: 'finance', password: PASSWORD } })).body;
+    const { accessToken: token } = (await world.api('POST', '/v1/auth/login', { body: { email, password: PASSWORD } })).body;
+    const ledger = ['/v1/wallet/entries', '/v1/wallet/entries?awb=DKX1', '/v1/wallet/statement.csv'];
+    for (const path of ledger) assert.equal((await world.api('GET', path, { token })).status, 200, path);
+    await world.api('PATCH', `/v1/company/members/${member.id}`, { token: shop.token, ifMatch: member.version, body: { locationIds: [shop.locationId] } });
+    for (const path of ledger) {
+      const refused = await world.api('GET', path, { token });
+      assert.deepEqual([refused.status, refused.body.error?.code], [403, 'forbidden'], path);
+    }
+    assert.equal((await world.api('GET', '/v1/wallet', { token })).body.balancePaise, 500);
   });
 
   it('opens with a credit limit once', async () => {

@@ -13,10 +13,10 @@ import { staffRoutes } from './staff.routes.ts';
 export { findUserByEmail } from './access.queries.ts';
 export { makeAuthenticator, startSessionFeed } from './access.ts';
 export { createOperator, registerCompany, type Registration } from './account.service.ts';
-export { confirmPassword } from './confirm.service.ts';
 export { endCompanyAccess } from './end-access.service.ts';
 export { mailReceivers } from './contact.queries.ts';
 export { noteKycOfOwners, ownersOf } from './owner.service.ts';
+export { assertFresh, type Proofs } from './reauth.service.ts';
 export { endCompanySessions, unlockUser } from './staff.service.ts';
 export type { User } from './user.model.ts';
 

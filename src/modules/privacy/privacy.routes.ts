@@ -4,7 +4,7 @@ import type { OutsideTx } from '../../platform/context.ts';
 import type { Row } from '../../platform/db/collection.ts';
 import type { FileAnswer } from '../../platform/route.ts';
 import { field, idParams, route, shape } from '../../platform/route.ts';
-import { confirmPassword } from '../identity/index.ts';
+import { assertFresh } from '../identity/index.ts';
 import { askCompanyErasure, askErasureByStaff, cancelCompanyErasure } from './company.service.ts';
 import { eraseCustomer, getErasure } from './customer.service.ts';
 import { exportCompany, exportCustomer } from './export.service.ts';
@@ -36,11 +36,18 @@ const erasureShape = shape<ErasureView>({
   counts: Joi.object().unknown().required(),
 });
 
-const password = Joi.string().min(1).max(128);
+interface Confirmation {
+  password: string;
+  otp?: string;
+}
+
+/** The password always, however fresh the sign-in; the second factor as for every fresh authentication. */
+const confirmationKeys = { password: Joi.string().min(1).max(128).required(), otp: field.text(40) };
+const CONFIRMATION_ERRORS = ['invalid_credentials', 'mfa_required', 'invalid_otp', 'too_many_attempts'] as const;
 const customerKeys = { phone: field.text(40), email: field.text(254) };
 
-async function confirmed<T>(ctx: OutsideTx, given: string, work: () => Promise<T>): Promise<T> {
-  await confirmPassword(ctx, given);
+async function confirmed<T>(ctx: OutsideTx, { password, otp }: Confirmation, work: () => Promise<T>): Promise<T> {
+  await assertFresh(ctx, { password, ...(otp === undefined ? {} : { otp }) });
   return work();
 }
 
@@ -56,10 +63,10 @@ export const privacyRoutes = [
     description: 'One line a row: {"collection", "row"}. Hashes, tokens and credentials are left out. The owners are told by mail.',
     permission: 'company:export',
     limit: 'sensitive',
-    body: shape<{ password: string }>({ password: password.required() }),
+    body: shape<Confirmation>(confirmationKeys),
     response: 'application/gzip',
-    errors: ['invalid_credentials'],
-    handle: (ctx, { body, connection }) => confirmed(ctx, body.password, () => exportCompany(ctx, connection.address)),
+    errors: CONFIRMATION_ERRORS,
+    handle: (ctx, { body, connection }) => confirmed(ctx, body, () => exportCompany(ctx, connection.address)),
     view: archive('company.jsonl.gz'),
   }),
   route({
@@ -102,11 +109,11 @@ export const privacyRoutes = [
     summary: 'Ask for the erasure of the company after a time in which it may be taken back; needs the password again',
     permission: 'company:erase',
     limit: 'sensitive',
-    body: shape<{ password: string; reason: string }>({ password: password.required(), reason: field.text(500).required() }),
+    body: shape<Confirmation & { reason: string }>({ ...confirmationKeys, reason: field.text(500).required() }),
     response: erasureShape,
     status: 202,
-    errors: ['invalid_credentials', 'company_has_open_business', 'erasure_exists'],
-    handle: (ctx, { body }) => confirmed(ctx, body.password, () => askCompanyErasure(ctx, body.reason)),
+    errors: [...CONFIRMATION_ERRORS, 'company_has_open_business', 'erasure_exists'],
+    handle: (ctx, { body }) => confirmed(ctx, body, () => askCompanyErasure(ctx, body.reason)),
     view: erasureView,
   }),
   route({

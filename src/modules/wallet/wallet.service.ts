@@ -4,7 +4,7 @@ import type { Ctx } from '../../platform/context.ts';
 import { csvRow } from '../../platform/csv.ts';
 import { BatchConflict } from '../../platform/db/collection.bulk.ts';
 import type { Filter, Row } from '../../platform/db/collection.ts';
-import { unavailable } from '../../platform/errors.ts';
+import { forbidden, unavailable } from '../../platform/errors.ts';
 import type { Page, PageRequest } from '../../platform/pagination.ts';
 import { pause } from '../../platform/pause.ts';
 import { ledgerEntries, wallets, type EntryKind, type LedgerEntry } from './wallet.model.ts';
@@ -32,8 +32,14 @@ export interface EntryQuery extends PageRequest {
   to?: Date;
 }
 
-/** One page of the company's ledger entries, newest first; 400 when `from` is after `to`. */
+/** The ledger is the whole company's: a member limited to some locations may not read of the others' parcels in it. */
+function assertWholeCompany({ actor }: Ctx): void {
+  if (actor.locationIds) throw forbidden('forbidden', 'The ledger is the whole company’s, and you work for some locations only');
+}
+
+/** One page of the company's ledger entries, newest first; 400 when `from` is after `to`, 403 for a member limited to locations. */
 export async function listEntries(ctx: Ctx, query: EntryQuery): Promise<Page<Row<LedgerEntry>>> {
+  assertWholeCompany(ctx);
   const { kind, awb, from, to } = query;
   assertRange(query);
   const filter: Filter<LedgerEntry> = {
@@ -69,9 +75,11 @@ const COLUMNS = ['at', 'kind', 'amountPaise', 'balanceChangePaise', 'heldChangeP
 
 /**
  * The statement of a period as CSV, oldest first: an opening line, the entries with the balance after each, a closing
- * line. opening + all balance changes = closing. Both ends of the period belong to it; 400 when `from` is after `to`.
+ * line. opening + all balance changes = closing. Both ends of the period belong to it; refusals
+ * as of `listEntries`.
  */
 export async function statement(ctx: Ctx, range: { from?: Date; to?: Date }): Promise<Readable> {
+  assertWholeCompany(ctx);
   assertRange(range);
   const to = range.to ?? now();
   const openingPaise = range.from ? await balanceBefore(ctx, range.from) : 0;
