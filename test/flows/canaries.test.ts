@@ -36,6 +36,7 @@ const CANARY = {
   credential: 'canary-courier-secret-q7x',
   couponPhone: '9811170006',
   mailTo: 'canary.mail.q7x@example.in',
+  forgotten: 'canary.forgotten.q7x@example.in',
   mailToken: 'canary-mail-token-q7x',
 } as const;
 
@@ -93,6 +94,8 @@ describe('requirements 1 and 7: canaries through every way in', () => {
     await post(`/v1/ndr/${ndr.id}/actions`, { action: 'reattempt', phone: CANARY.ndrPhone, address: { line1: CANARY.ndrStreet, pincode: '560001' } }, 'ndr');
     await call('GET', `/v1/shipments/${shipment.id}/label.pdf`);
     await waitingMail();
+    ok(await world.api('POST', '/v1/auth/password/forgot', { body: { email: CANARY.forgotten } }));
+    assert.deepEqual(await leaks(), [], 'while a request to reset a password waits');
     await world.settle();
     return { order: placed.id, other: other.id, shipment: shipment.id };
   }

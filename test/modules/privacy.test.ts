@@ -2,6 +2,7 @@ import { strict as assert } from 'node:assert';
 import { Secret, TOTP } from 'otpauth';
 import { gunzipSync } from 'node:zlib';
 import { createOperator } from '../../src/modules/identity/index.ts';
+import { askCompanyErasure, cancelCompanyErasure } from '../../src/modules/privacy/company.service.ts';
 import { PLATFORM_COMPANY_ID, systemCtx } from '../../src/platform/context.ts';
 import { declaredCollections } from '../../src/platform/db/collection.ts';
 import { book, fund, makeOrder, makeShipment } from '../support/shipping.ts';
@@ -186,6 +187,9 @@ describe('privacy', function () {
     await world.settle();
     const token = (await world.api('POST', '/v1/auth/login', { body: { email: left.email, password: PASSWORD } })).body.accessToken as string;
     assert.equal((await world.api('GET', '/v1/company', { token })).status, 200, 'taken back in time');
+    const person = { 'user-agent': 'CanaryBrowser/9' };
+    assert.equal((await world.api('POST', '/v1/auth/login', { body: { email: left.email, password: PASSWORD }, headers: person })).status, 200);
+    await world.settle();
     assert.equal((await post('/v1/company/erase', { password: PASSWORD, reason: 'we close' }, token)).status, 202);
     world.advance(8 * 86_400_000);
     await world.settle();
@@ -200,6 +204,10 @@ describe('privacy', function () {
     assert.ok(keys.length > 0 && keys.every((key) => key['wrapped'] === undefined));
     const raw = JSON.stringify(await Promise.all(['users', 'companies', 'locations', 'orders', 'shipments'].map((name) => world.db.collection(name).find({ companyId: left.companyId }).toArray())));
     for (const value of [left.email, '9800012345', 'Asha Rao', '1 MG Road', 'b1.']) assert.ok(!raw.includes(value), value);
+    for (const name of ['sessions', 'security_events']) {
+      assert.ok((await world.db.collection(name).countDocuments({ companyId: left.companyId })) > 0, name);
+      assert.deepEqual(await world.db.collection(name).find({ companyId: left.companyId, $or: [{ address: { $exists: true } }, { userAgent: { $exists: true } }] }).toArray(), [], `${name}: where people came from`);
+    }
     assert.ok((await world.db.collection('ledger_entries').countDocuments({ companyId: left.companyId })) > 0);
     await world.checks();
     const admin = await world.api('GET', '/v1/admin/companies?limit=100', { token: (await world.api('POST', '/v1/auth/login', { body: { email: 'root@dakiya.test', password: PASSWORD } })).body.accessToken });
@@ -207,6 +215,17 @@ describe('privacy', function () {
     assert.equal((admin.body.data as { id: string; status: string; name: string }[]).find((c) => c.id === left.companyId)?.name, '[erased]');
     assert.equal((await world.api('GET', `/track/${shipment.awb}`)).status, 200);
     assert.equal((await world.api('GET', `/v1/track/${shipment.awb}`)).status, 200);
+  });
+
+  it('R11 of many who ask for a company\'s erasure at once one does, and taking it back leaves none', async () => {
+    const { companyId } = await world.merchant({ location: false, verified: false });
+    const ctx = systemCtx('test', companyId);
+    const asked = await Promise.allSettled(Array.from({ length: 6 }, () => askCompanyErasure(ctx, 'we close')));
+    assert.deepEqual(asked.flatMap((one) => (one.status === 'rejected' ? [(one.reason as { code: string }).code] : [])), Array.from({ length: 5 }, () => 'erasure_exists'));
+    await cancelCompanyErasure(ctx);
+    assert.equal(await world.db.collection('erasures').countDocuments({ companyId, state: { $ne: 'cancelled' } }), 0);
+    await askCompanyErasure(ctx, 'we close after all');
+    await cancelCompanyErasure(ctx);
   });
 
   it('R11 lets only the platform’s administrators erase a company at once, by its name', async () => {

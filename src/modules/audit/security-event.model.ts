@@ -82,6 +82,7 @@ export const securityEvents = defineCollection<SecurityEvent>({
     count: { type: Number, required: true, min: 1 },
     mailedAt: { type: Date },
   },
+  personal: { address: null },
   indexes: [
     { keys: { companyId: 1, type: 1, createdAt: -1, _id: -1 } },
     { keys: { companyId: 1, severity: 1, createdAt: -1, _id: -1 } },

@@ -3,10 +3,11 @@ import type { OutsideTx } from '../../platform/context.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { apiKeys } from './api-key.model.ts';
 import { revokeApiKey } from './api-key.service.ts';
+import { sessions } from './session.model.ts';
 import { endCompanySessions } from './staff.service.ts';
 import { oneTimeTokens, users } from './user.model.ts';
 
-/** Ends every way into the ctx's company for good: users, their sessions, API keys and mailed links. May be repeated. */
+/** Ends every way into the ctx's company for good: users, their sessions (and where these came from), API keys, mailed links. May be repeated. */
 export async function endCompanyAccess(ctx: OutsideTx): Promise<void> {
   await endCompanySessions(ctx);
   for await (const { _id, version } of users.each(ctx, { status: 'active' }, { fields: ['version'] })) {
@@ -17,4 +18,5 @@ export async function endCompanyAccess(ctx: OutsideTx): Promise<void> {
   for await (const { _id, version } of oneTimeTokens.each(ctx, { usedAt: { $exists: false } }, { fields: ['version'] })) {
     await withTransaction(ctx, async (ctx) => oneTimeTokens.update(ctx, _id, { $set: { usedAt: at } }, { version }));
   }
+  await sessions.changeAll({ companyId: ctx.companyId }, { $unset: { address: '', userAgent: '' } });
 }

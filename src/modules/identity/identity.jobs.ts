@@ -1,16 +1,16 @@
 import { inCompany } from '../../platform/context.ts';
 import { job } from '../../platform/jobs.ts';
 import type { Subscriber } from '../../platform/outbox.ts';
-import { sendReset } from './password.service.ts';
+import { sendReset, type ResetPayload } from './password.service.ts';
 import { endSessions } from './session.service.ts';
 import { endCompanySessions } from './staff.service.ts';
 
 /** Finds out whether an address that asked for a reset is known, out of the asker's sight. */
-export const sendResetMail = job<{ email: string }>({
+export const sendResetMail = job<ResetPayload>({
   name: 'identity.send-reset',
   attempts: 5,
   backoffMs: 2_000,
-  handle: (ctx, { email }) => sendReset(ctx, email),
+  handle: (ctx, payload) => sendReset(ctx, payload),
 });
 
 /** Ends sessions that a committed change has made worthless. */

@@ -1,6 +1,7 @@
 import { now } from '../../platform/clock.ts';
 import { inCompany, systemCtx, PLATFORM_COMPANY_ID, type OutsideTx } from '../../platform/context.ts';
 import type { Row } from '../../platform/db/collection.ts';
+import { openText, sealText, type Place } from '../../platform/db/sealed.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { conflict } from '../../platform/errors.ts';
 import { runtime } from '../../platform/runtime.ts';
@@ -30,13 +31,28 @@ export async function forgotPassword(ctx: OutsideTx, text: string): Promise<void
   const parsed = parseEmail(text);
   if (!parsed.ok) return;
   const email = parsed.value;
+  const address = kit().blind(email);
+  const payload: ResetPayload = { address, sealed: await sealText(SERVICE, placeOf(address), email) };
   await withTransaction(systemCtx('password-forgot', PLATFORM_COMPANY_ID, ctx.requestId), async (ctx) => {
-    ctx.enqueue({ name: 'identity.send-reset', payload: { email }, dedupeKey: kit().blind(email) });
+    ctx.enqueue({ name: 'identity.send-reset', payload: { ...payload }, dedupeKey: address });
   });
 }
 
+/** What waits in the job: whoever's address somebody typed, sealed, under its keyed hash. */
+export interface ResetPayload {
+  address: string;
+  sealed: string;
+}
+
+const SERVICE = { companyId: PLATFORM_COMPANY_ID, purpose: 'system' } as const;
+
+function placeOf(address: string): Place {
+  return { collection: 'jobs', id: address, path: 'payload.sealed' };
+}
+
 /** Mails a reset link to an active user with this address, if there is one. */
-export async function sendReset(ctx: OutsideTx, email: string): Promise<void> {
+export async function sendReset(ctx: OutsideTx, { address, sealed }: ResetPayload): Promise<void> {
+  const email = await openText(SERVICE, placeOf(address), sealed);
   const user = await users.findOne(everywhere('password reset'), { email });
   if (!user || user.status !== 'active') return;
   const live = { userId: user._id, purpose: 'resetPassword' as const, usedAt: { $exists: false }, expiresAt: { $gt: now() } };

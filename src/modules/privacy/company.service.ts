@@ -28,7 +28,7 @@ export async function askCompanyErasure(ctx: OutsideTx, reason: string, waitDays
   return withTransaction(ctx, async (ctx) => {
     const waiting = await erasures.findOne(ctx, { kind: 'company', state: { $in: ['waiting', 'running', 'done'] } });
     if (waiting) throw conflict('erasure_exists', 'The erasure of this company was asked for already', { id: waiting._id, state: waiting.state });
-    const row = await erasures.insert(ctx, { kind: 'company', state: 'waiting', reason, requestedBy: ctx.actor.id, dueAt, counts: {} });
+    const row = await erasures.insert(ctx, { kind: 'company', state: 'waiting', standing: true, reason, requestedBy: ctx.actor.id, dueAt, counts: {} });
     await noteSecurityEvent(ctx, { type: 'security.company_erased', userId: ctx.actor.id, details: { erasureId: row._id, dueAt: dueAt.toISOString() } });
     ctx.enqueue({ name: ERASE_COMPANY, payload: { erasureId: row._id }, runAt: dueAt });
     return row;
@@ -55,7 +55,8 @@ export async function cancelCompanyErasure(ctx: OutsideTx): Promise<Row<Erasure>
   return withTransaction(ctx, async (ctx) => {
     const row = await erasures.findOne(ctx, { kind: 'company', state: { $ne: 'cancelled' } });
     if (!row) throw notFound('erasure');
-    return erasures.update(ctx, row._id, { $set: { state: 'cancelled', finishedAt: now() } }, { where: { state: 'waiting' }, otherwise: begun });
+    const change = { $set: { state: 'cancelled' as const, finishedAt: now() }, $unset: { standing: '' as const } };
+    return erasures.update(ctx, row._id, change, { where: { state: 'waiting' }, otherwise: begun });
   });
 }
 

@@ -7,6 +7,8 @@ export interface Erasure {
   kind: 'customer' | 'company';
   /** `waiting`: for the end of the time in which a company may take it back. */
   state: 'waiting' | 'running' | 'done' | 'cancelled';
+  /** On a company's that was not taken back: there is one at most, so that taking it back leaves none to run. */
+  standing?: true;
   reason: string;
   requestedBy: string;
   dueAt: Date;
@@ -25,6 +27,7 @@ export const erasures = defineCollection<Erasure>({
   fields: {
     kind: { type: String, required: true, enum: ['customer', 'company'] },
     state: { type: String, required: true, enum: ['waiting', 'running', 'done', 'cancelled'] },
+    standing: { type: Boolean },
     reason: { type: String, required: true, maxlength: 500 },
     requestedBy: { type: String, required: true },
     dueAt: { type: Date, required: true },
@@ -34,5 +37,8 @@ export const erasures = defineCollection<Erasure>({
   },
   // Not under the company's key, which the erasure of a company destroys.
   sealed: { customer: { mask: 'none', key: 'system' } },
-  indexes: [{ keys: { companyId: 1, kind: 1, state: 1 } }],
+  indexes: [
+    { keys: { companyId: 1, kind: 1, state: 1 } },
+    { keys: { companyId: 1, standing: 1 }, unique: true, partial: { standing: { $exists: true } } },
+  ],
 });
