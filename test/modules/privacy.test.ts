@@ -100,7 +100,7 @@ describe('privacy', function () {
     const order = rows.find((line) => line.collection === 'orders')?.row;
     assert.deepEqual([(order?.['customer'] as { name: string }).name, (order?.['shippingAddress'] as { line1: string }).line1, order?.['notes']], [BUYER.name, STREET, NOTES]);
     const text = JSON.stringify(rows);
-    for (const secret of ['argon2', '"passwordHash":', '"hash":', 'e1.', 'b1.', 'webhookToken']) assert.ok(!text.includes(secret), secret);
+    for (const secret of ['argon2', '"passwordHash":', '"hash":', '"e1.', '"b1.', 'webhookToken']) assert.ok(!text.includes(secret), secret);
     await world.settle();
     const told = (await world.api('GET', `/dev/mailbox?to=${encodeURIComponent(shop.email)}`)).body.data as { subject: string }[];
     assert.ok(told.some((mail) => mail.subject === 'Data was exported'));
@@ -203,7 +203,7 @@ describe('privacy', function () {
     const keys = await world.db.collection('keyvault').find({ companyId: left.companyId, purpose: 'company' }).toArray();
     assert.ok(keys.length > 0 && keys.every((key) => key['wrapped'] === undefined));
     const raw = JSON.stringify(await Promise.all(['users', 'companies', 'locations', 'orders', 'shipments'].map((name) => world.db.collection(name).find({ companyId: left.companyId }).toArray())));
-    for (const value of [left.email, '9800012345', 'Asha Rao', '1 MG Road', 'b1.']) assert.ok(!raw.includes(value), value);
+    for (const value of [left.email, '9800012345', 'Asha Rao', '1 MG Road', '"b1.']) assert.ok(!raw.includes(value), value);
     for (const name of ['sessions', 'security_events']) {
       assert.ok((await world.db.collection(name).countDocuments({ companyId: left.companyId })) > 0, name);
       assert.deepEqual(await world.db.collection(name).find({ companyId: left.companyId, $or: [{ address: { $exists: true } }, { userAgent: { $exists: true } }] }).toArray(), [], `${name}: where people came from`);
