@@ -29,12 +29,12 @@ program
 
 program
   .command('import')
-  .description('import a file of orders (or products, serviceability)')
+  .description('import a file of orders (or products, pincodes, serviceability)')
   .argument('<file>', 'CSV or JSON lines; Shopify’s export is recognised by its header')
   .option('--company <id>', 'the company; default: the demo company')
-  .option('--kind <kind>', 'orders, products, serviceability', 'orders')
+  .option('--kind <kind>', 'orders, products, pincodes, serviceability', 'orders')
   .option('--mode <mode>', 'skip_invalid or all_or_nothing', 'skip_invalid')
-  .option('--courier <courier>', 'whose serviceability, for --kind serviceability')
+  .option('--courier <courier>', 'whose serviceability, for --kind serviceability; default: sandbox')
   .option('--force', 'import the same bytes again', false)
   .addHelpText('after', '\nExample:\n  npm run -s dakiya -- import data/samples/shopify-orders.csv')
   .action(async (file: string, options: { company?: string; kind: string; mode: string; force: boolean; courier?: string }) => {

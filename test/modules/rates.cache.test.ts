@@ -1,5 +1,5 @@
 import { strict as assert } from 'node:assert';
-import { makeVersionedCache } from '../../src/modules/rates/versioned-cache.ts';
+import { makeVersionedCache } from '../../src/platform/versioned-cache.ts';
 
 function setup(usable = Infinity) {
   const state = { time: 0, loads: [] as string[], version: 1, usable };

@@ -4,7 +4,7 @@ import { AppError } from '../../platform/errors.ts';
 import { runtime } from '../../platform/runtime.ts';
 import { addProducts, type ProductInput } from '../catalog/index.ts';
 import { normalizeOrder, placeBatch, type OrderRequest } from '../orders/index.ts';
-import { lookupPincode, pincodeTable } from '../pincodes/index.ts';
+import { lookupPincode, pincodeTable, storePincodes } from '../pincodes/index.ts';
 import { storeServiceability } from '../rates/index.ts';
 import { refusalFault, type Candidate } from './import.rules.ts';
 import type { Import } from './import.model.ts';
@@ -12,7 +12,7 @@ import type { RowFault } from './grouping.rules.ts';
 import type { ImportedOrder } from './order.rules.ts';
 import { isRowFault, readOrders, type ParsedOrder } from './orders.rules.ts';
 import type { ByteSource } from './reader.ts';
-import { readProducts, readServiceabilityRows, type ImportedProduct, type ImportedServiceability, type ParsedRow } from './tables.rules.ts';
+import { readPincodes, readProducts, readServiceabilityRows, type ImportedPincode, type ImportedProduct, type ImportedServiceability, type ParsedRow } from './tables.rules.ts';
 
 /** A record that was refused when it was about to be stored, by its place among those that were handed over. */
 export interface Refused {
@@ -29,11 +29,15 @@ export interface Sink<T = unknown> {
   store(ctx: OutsideTx, values: readonly T[], checkpoint: Checkpoint): Promise<void>;
 }
 
+/** Whose table a serviceability file is when it names no courier: the one that every installation has. */
+const DEFAULT_COURIER = 'sandbox';
+
 /** The sink of an import's kind; undefined for kinds that cannot be imported yet. */
 export async function openSink(row: Import & { _id: string }): Promise<Sink | undefined> {
   if (row.kind === 'orders') return (await orderSink(row._id)) as Sink;
   if (row.kind === 'products') return productSink as Sink;
-  if (row.kind === 'serviceability') return serviceabilitySink(row.courier ?? '') as Sink;
+  if (row.kind === 'serviceability') return serviceabilitySink(row.courier ?? DEFAULT_COURIER) as Sink;
+  if (row.kind === 'pincodes') return pincodeSink as Sink;
   return undefined;
 }
 
@@ -112,3 +116,16 @@ function serviceabilitySink(courier: string): Sink<ImportedServiceability> {
     },
   };
 }
+
+/** A pincode that is known already gets the state and districts of the file. */
+const pincodeSink: Sink<ImportedPincode> = {
+  async *read(source, fileName) {
+    for await (const parsed of readPincodes(source, { fileName })) yield isRowFault(parsed) ? parsed : { ...parsed, rows: 1 };
+  },
+  async store(ctx, values, checkpoint) {
+    await withTransaction(ctx, async (ctx) => {
+      await storePincodes(ctx, values);
+      await checkpoint(ctx, []);
+    });
+  },
+};

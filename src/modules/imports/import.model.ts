@@ -33,7 +33,7 @@ export interface Import {
   sha256: string;
   /** Kind and hash; absent when the upload was forced. Unique in the company. */
   fileKey?: string;
-  /** Serviceability only: whose table it is. */
+  /** Serviceability only: whose table it is; the sandbox's when absent. */
   courier?: string;
   /** Why the file as a whole was rejected, or that our side failed. */
   reason?: string;

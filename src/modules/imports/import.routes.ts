@@ -65,10 +65,11 @@ export const importRoutes = [
   route({
     method: 'post',
     path: '/v1/imports',
-    summary: 'Import a file of orders or products, in the background',
+    summary: 'Import a file of orders or products, or of pincodes or serviceability by staff, in the background',
     description:
       'multipart/form-data with `kind`, `mode` (`all_or_nothing` or `skip_invalid`) and `file` (CSV or JSON lines). The same bytes again are refused ' +
-      'with the id of the first import, unless `force` is true; rows that exist then count as duplicates.',
+      'with the id of the first import, unless `force` is true; rows that exist then count as duplicates. ' +
+      'Serviceability is that of the `courier` named in the form, else of the sandbox.',
     permission: 'imports:write',
     idempotent: 'accepted',
     rawBody: 'stream',

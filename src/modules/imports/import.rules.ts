@@ -52,7 +52,6 @@ export function readWish(fields: Partial<Record<string, string>>, fault: (path: 
   if (!isOneOf(IMPORT_KINDS, kind)) fault('kind', `must be one of ${IMPORT_KINDS.join(', ')}`);
   if (!isOneOf(IMPORT_MODES, mode)) fault('mode', `must be one of ${IMPORT_MODES.join(', ')}`);
   if (force !== undefined && force !== 'true' && force !== 'false') fault('force', 'must be true or false');
-  if (kind === 'serviceability' && courier === undefined) fault('courier', 'is required: whose table is it?');
   if (courier !== undefined && kind !== 'serviceability') fault('courier', 'belongs to serviceability only');
   else if (courier !== undefined && !COURIER.test(courier)) fault('courier', 'must be the code of a courier, such as sandbox');
   return {

@@ -22,7 +22,7 @@ export const RUN_IMPORT = 'imports.run';
 export const IMPORT_FILES = 'import';
 
 const PLATFORM_KINDS: ReadonlySet<ImportKind> = new Set(['pincodes', 'serviceability']);
-const READY_KINDS: ReadonlySet<ImportKind> = new Set(['orders', 'products', 'serviceability']);
+const READY_KINDS: ReadonlySet<ImportKind> = new Set(['orders', 'products', 'pincodes', 'serviceability']);
 const FORM_OVERHEAD_BYTES = 65_536;
 
 /**

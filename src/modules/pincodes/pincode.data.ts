@@ -22,13 +22,17 @@ export function parsePincodeFile(text: string): PincodeRow[] {
   });
 }
 
+/** The rows of the shipped pincode file. */
+export async function loadPincodeRows(): Promise<PincodeRow[]> {
+  return parsePincodeFile(await readFile(join(await referenceDataDir(), 'pincodes.csv'), 'utf8'));
+}
+
 let shipped: Promise<PincodeTable> | undefined;
 
 /** The shipped pincode table, read once per process; a failed read is not kept. */
 export function loadPincodeTable(): Promise<PincodeTable> {
-  shipped ??= referenceDataDir()
-    .then((folder) => readFile(join(folder, 'pincodes.csv'), 'utf8'))
-    .then((text) => buildPincodeTable(parsePincodeFile(text)))
+  shipped ??= loadPincodeRows()
+    .then(buildPincodeTable)
     .catch((cause: unknown) => {
       shipped = undefined;
       throw cause;

@@ -2,13 +2,13 @@ import { monotonicMs } from '../../platform/clock.ts';
 import { PLATFORM_COMPANY_ID, systemCtx } from '../../platform/context.ts';
 import type { Row } from '../../platform/db/collection.ts';
 import { watchRows, type CommittedChange, type Watch } from '../../platform/db/watch.ts';
+import { makeVersionedCache, type VersionedCache } from '../../platform/versioned-cache.ts';
 import { ownCompany } from '../companies/index.ts';
 import { ZONE_LIMITS } from './custom-zone.rules.ts';
 import type { ServiceabilityRow } from './option.rules.ts';
 import type { RateCardTerms } from './price.rules.ts';
 import { pickTerms } from './rate-card-input.rules.ts';
 import { courierCoverage, rateCards, serviceability, zones, type CustomZone, type RateCard, type Serviceability } from './rate.model.ts';
-import { makeVersionedCache, type VersionedCache } from './versioned-cache.ts';
 import type { CompiledOverride } from './zone.rules.ts';
 import { compileOverrides, compileZone, joinOverrides } from './zone.rules.ts';
 
