@@ -375,6 +375,13 @@ describe('identity', () => {
       form.set('file', new Blob(['externalId\nA-1\n']), 'o.csv');
       assert.equal((await world.api('POST', '/v1/imports', { token, raw: form })).status, 403);
       assert.equal((await world.api('GET', '/v1/orders', { token })).status, 200);
+      const place = { name: 'Third', contactName: 'Asha', phone: '9800012345', line1: '3 MG Road', city: 'New Delhi', state: 'Delhi', pincode: '110001' };
+      const elsewhere = (await world.api('POST', '/v1/locations', { token: owner.token, body: place })).body;
+      for (const method of ['PATCH', 'DELETE']) {
+        const answer = await world.api(method, `/v1/locations/${elsewhere.id}`, { token, ifMatch: elsewhere.version, ...(method === 'PATCH' ? { body: { line1: '9 Thief Road' } } : {}) });
+        assert.equal(answer.status, 404, method);
+      }
+      assert.equal((await world.api('GET', `/v1/locations/${elsewhere.id}`, { token: owner.token })).body.line1, '3 MG Road');
     });
 
     it('stop at once when removed, and their address is free again', async () => {

@@ -38,10 +38,13 @@ export async function addLocation(ctx: OutsideTx, input: LocationInput): Promise
   return withTransaction(ctx, async (ctx) => locations.insert(ctx, location));
 }
 
-/** Changes a location under the version the caller saw. */
+/** Changes a location under the version the caller saw; 404 outside a member's own locations. */
 export async function changeLocation(ctx: OutsideTx, id: string, change: Partial<LocationInput>, version: number): Promise<Row<Location>> {
   const normalized = normalizeLocation(change, await knownPincodes());
-  return withTransaction(ctx, async (ctx) => locations.update(ctx, id, { $set: normalized }, { version }));
+  return withTransaction(ctx, async (ctx) => {
+    const { _id } = await getLocation(ctx, id);
+    return locations.update(ctx, _id, { $set: normalized }, { version });
+  });
 }
 
 /** Takes a location out of use; it stays readable, because stock and shipments refer to it. */
