@@ -149,7 +149,7 @@ async function proveCompany(call: (method: string, path: string, options?: CallO
 /** Every list with each of its filters, and the lists alone first. */
 export function listPaths({ ids, awb }: Tour): { plain: string[]; filtered: string[] } {
   const filters: Record<string, string[]> = {
-    '/v1/orders': ['status=placed', 'phone=9876543210', 'email=meera@example.in', 'externalId=X-1', 'tag=gift', 'q=X-1', 'q=9876543210', 'q=meera@example.in', 'from=2020-01-01', 'status=placed&from=2020-01-01'],
+    '/v1/orders': ['status=placed', 'phone=9876543210', 'email=meera@example.in', 'externalId=X-1', 'tag=gift', 'q=X-1', 'q=9876543210', 'q=meera@example.in', 'from=2020-01-01', 'status=placed&from=2020-01-01', 'q=X-1&status=placed', 'q=no-such&status=placed', 'q=9876543210&status=placed', 'q=9811111111&status=placed', 'q=no-such&tag=gift', 'q=no-such&from=2020-01-01', 'q=nobody@example.in&status=placed&tag=gift'],
     '/v1/products': ['sku=TOUR-1', 'status=active', 'q=brass', 'q=brass%20lamp'],
     '/v1/stock': ['sku=TOUR-1', `locationId=${ids.location}`],
     '/v1/stock/movements': ['sku=TOUR-1', `locationId=${ids.location}`, `referenceId=${ids.order}`, 'kind=receipt'],

@@ -86,7 +86,7 @@ export interface OrderSearch extends PageRequest {
   to?: Date;
 }
 
-/** One page of orders, newest first. `q` finds an order number, an external id, a phone or an e-mail, whole. */
+/** One page of orders, newest first. `q` finds an order number, an external id, a phone or an e-mail, whole; of those the latest 1,000. */
 export async function listOrders(ctx: Ctx, search: OrderSearch): Promise<Page<Row<Order>>> {
   const and: Filter<Order>[] = [];
   if (ctx.actor.locationIds) and.push({ pickupLocationId: { $in: ctx.actor.locationIds } });
@@ -95,9 +95,9 @@ export async function listOrders(ctx: Ctx, search: OrderSearch): Promise<Page<Ro
   if (search.email) and.push(orders.blind(ctx, 'email', search.email));
   if (search.externalId) and.push({ externalId: search.externalId });
   if (search.tag) and.push({ tags: search.tag, 'tags.0': { $exists: true } });
-  if (search.q) and.push(anyOf(ctx, search.q.trim()));
   if (search.from ?? search.to) and.push({ createdAt: { ...(search.from ? { $gte: search.from } : {}), ...(search.to ? { $lte: search.to } : {}) } });
-  return orders.list(ctx, and.length === 0 ? {} : and.length === 1 && and[0] ? and[0] : { $and: and }, search);
+  const filter: Filter<Order> = and.length === 0 ? {} : and.length === 1 && and[0] ? and[0] : { $and: and };
+  return search.q ? orders.listAmong(ctx, await idsByAny(ctx, search.q.trim()), filter, search) : orders.list(ctx, filter, search);
 }
 
 function phoneOf(text: string): string {
@@ -105,12 +105,17 @@ function phoneOf(text: string): string {
   return parsed.ok ? parsed.value : text;
 }
 
-function anyOf(ctx: Ctx, q: string): Filter<Order> {
-  const branches: Filter<Order>[] = [{ orderNumber: q.toUpperCase() }, { externalId: q }];
+const MAX_FOUND = 1_000;
+
+/** Each way to find an order has an index of its own and is asked alone, so no filter beside it can lead along the whole list. */
+async function idsByAny(ctx: Ctx, q: string): Promise<string[]> {
+  const ways: Filter<Order>[] = [{ orderNumber: q.toUpperCase() }, { externalId: q }];
   const phone = parseMobile(q);
-  if (phone.ok) branches.push(orders.blind(ctx, 'phone', phone.value));
-  if (q.includes('@')) branches.push(orders.blind(ctx, 'email', q));
-  return { $or: branches };
+  if (phone.ok) ways.push(orders.blind(ctx, 'phone', phone.value));
+  if (q.includes('@')) ways.push(orders.blind(ctx, 'email', q));
+  const latest = { fields: ['_id'], sort: { createdAt: -1, _id: -1 }, limit: MAX_FOUND } as const;
+  const found = await Promise.all(ways.map((way) => orders.find(ctx, way, latest)));
+  return [...new Set(found.flat().map(({ _id }) => _id))];
 }
 
 export type OrderChange = Partial<Pick<OrderInput, 'tags' | 'notes' | 'customer' | 'shippingAddress' | 'billingAddress' | 'parcel' | 'pickupLocationId'>>;

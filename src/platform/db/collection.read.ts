@@ -9,6 +9,14 @@ import type { CollectionSpec, Filter, FindOptions, Row } from './types.ts';
 
 type Plain = Record<string, unknown>;
 
+interface SortBy {
+  field: string;
+  direction: 1 | -1;
+  hint?: string;
+}
+
+const NEWEST_FIRST: SortBy = { field: 'createdAt', direction: -1 };
+
 /** Reading: always inside the ctx's company, always in the Tx's session when the ctx is a Tx. */
 export interface ReadDoor<T> {
   /** The row with this id, or 404 `<row>_not_found`; another company's row is not found either. */
@@ -17,6 +25,8 @@ export interface ReadDoor<T> {
   find(ctx: Ctx, filter: Filter<T>, options?: FindOptions<T>): Promise<Row<T>[]>;
   /** One page by keyset, newest first by `sortBy` (default createdAt); 400 for a foreign cursor. */
   list(ctx: Ctx, filter: Filter<T>, request: PageRequest, sortBy?: { field: string; direction: 1 | -1 }): Promise<Page<Row<T>>>;
+  /** One page, as `list`, of those among the rows with these ids that match: reads no other row, whatever the filter. */
+  listAmong(ctx: Ctx, ids: readonly string[], filter: Filter<T>, request: PageRequest): Promise<Page<Row<T>>>;
   /** How many, counted up to `cap` at most. */
   count(ctx: Ctx, filter: Filter<T>, cap?: number): Promise<number>;
   /** Runs a reading pipeline over the company's rows only. */
@@ -42,12 +52,22 @@ export function readDoor<T extends object>(spec: CollectionSpec, model: Model, s
     if (sealing) await sealing.open(found);
     return found as unknown as Row<T>[];
   };
-  const cursor = (ctx: Ctx, filter: object, options: FindOptions<T> = {}) => {
+  const cursor = (ctx: Ctx, filter: object, options: FindOptions<T> & { hint?: string } = {}) => {
     const session = sessionFor(ctx);
     let found = rows().find(wish(ctx, filter), { session, projection: projection(options.fields), batchSize: 2000 });
     if (options.sort) found = found.sort(options.sort);
     if (options.limit !== undefined) found = found.limit(options.limit);
+    if (options.hint !== undefined) found = found.hint(options.hint);
     return found;
+  };
+  const page = async (ctx: Ctx, filter: object, request: PageRequest, { field, direction, hint }: SortBy): Promise<Page<Row<T>>> => {
+    const limit = pageLimit(request);
+    const after = request.cursor === undefined ? {} : afterPlace(field, direction, request.cursor);
+    const narrowed = request.cursor === undefined ? filter : { $and: [filter, after] };
+    const found = await cursor(ctx, narrowed, { sort: { [field]: direction, _id: direction }, limit: limit + 1, ...(hint === undefined ? {} : { hint }) }).toArray();
+    const data = await opened(found.slice(0, limit));
+    const last = data.at(-1) as (Plain & { _id: string }) | undefined;
+    return { data, nextCursor: found.length > limit && last ? writeCursor({ at: placeValue(last[field]), id: last._id }) : null };
   };
 
   return {
@@ -68,16 +88,9 @@ export function readDoor<T extends object>(spec: CollectionSpec, model: Model, s
     async find(ctx, filter, options) {
       return opened(await cursor(ctx, filter, options).toArray());
     },
-    async list(ctx, filter, request, sortBy = { field: 'createdAt', direction: -1 }) {
-      const limit = pageLimit(request);
-      const { field, direction } = sortBy;
-      const after = request.cursor === undefined ? {} : afterPlace(field, direction, request.cursor);
-      const narrowed = request.cursor === undefined ? filter : { $and: [filter, after] };
-      const found = await cursor(ctx, narrowed, { sort: { [field]: direction, _id: direction }, limit: limit + 1 }).toArray();
-      const data = await opened(found.slice(0, limit));
-      const last = data.at(-1) as (Plain & { _id: string }) | undefined;
-      return { data, nextCursor: found.length > limit && last ? writeCursor({ at: placeValue(last[field]), id: last._id }) : null };
-    },
+    list: (ctx, filter, request, sortBy = NEWEST_FIRST) => page(ctx, filter, request, sortBy),
+    // Without the hint the planner may walk along the list instead, past every row that the filter refuses.
+    listAmong: (ctx, ids, filter, request) => page(ctx, { $and: [{ _id: { $in: ids } }, filter] }, request, { ...NEWEST_FIRST, hint: '_id_' }),
     async count(ctx, filter, cap = 10_000) {
       return rows().countDocuments(wish(ctx, filter), { session: sessionFor(ctx), limit: cap });
     },
