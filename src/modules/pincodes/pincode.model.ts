@@ -22,7 +22,7 @@ export const pincodes = defineCollection<AddedPincode>({
 
 /** The one row that is touched with every change of added pincodes: it is what other processes hear of. */
 export interface PincodeList {
-  name: string;
+  list: string;
   /** How many rows were written, in all. */
   written: number;
 }
@@ -30,6 +30,6 @@ export interface PincodeList {
 export const pincodeLists = defineCollection<PincodeList>({
   name: 'pincode_lists',
   rowName: 'pincode_list',
-  fields: { name: { type: String, required: true }, written: { type: Number, required: true, min: 0 } },
-  indexes: [{ keys: { name: 1 }, unique: true }],
+  fields: { list: { type: String, required: true }, written: { type: Number, required: true, min: 0 } },
+  indexes: [{ keys: { list: 1 }, unique: true }],
 });

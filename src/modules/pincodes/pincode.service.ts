@@ -23,7 +23,7 @@ const tables = makeVersionedCache<'all', PincodeTable>({
 /** The list is read before its rows: rows of a later change are then heard of once more, never missed. */
 async function loadTable(): Promise<Loaded<PincodeTable>> {
   const ctx = systemCtx('pincodes', PLATFORM_COMPANY_ID);
-  const list = await pincodeLists.findOne(ctx, { name: LIST });
+  const list = await pincodeLists.findOne(ctx, { list: LIST });
   if (!list) return { value: await loadPincodeTable(), versions: new Map() };
   const added = new Map<string, AddedPincode>();
   for (const row of await pincodes.find(ctx, {}, { limit: MAX_ADDED })) added.set(row.pincode, row);
@@ -51,9 +51,9 @@ export async function knownPincodes(): Promise<KnownPincode> {
 /** Adds pincodes under the platform, in the caller's transaction; one that is there gets the state and districts given. */
 export async function storePincodes(tx: Tx, rows: readonly AddedPincode[]): Promise<void> {
   const platform = tx.for(inCompany(tx, PLATFORM_COMPANY_ID));
-  const list = await pincodeLists.findOne(platform, { name: LIST });
+  const list = await pincodeLists.findOne(platform, { list: LIST });
   if (list) await pincodeLists.update(platform, list._id, { $set: { written: list.written + rows.length } }, { version: list.version });
-  else await pincodeLists.insert(platform, { name: LIST, written: rows.length });
+  else await pincodeLists.insert(platform, { list: LIST, written: rows.length });
   await pincodes.changeMany(platform, rows.map(({ pincode, state, districts }) => ({ match: { pincode }, change: { $set: { state, districts } }, orInsert: {} })));
 }
 
