@@ -3,6 +3,7 @@ import Router from '@koa/router';
 import Koa, { type Context, type Next } from 'koa';
 import compress from 'koa-compress';
 import type { Config } from './config.ts';
+import { makeAddressGate, type AddressBlocks } from './platform/address-gate.ts';
 import type { Authenticator } from './platform/auth.ts';
 import { monotonicMs } from './platform/clock.ts';
 import { AppError, HTTP_STATUS } from './platform/errors.ts';
@@ -18,6 +19,8 @@ export interface AppDeps {
   log: Log;
   routes: readonly AnyRoute[];
   authenticator: Authenticator;
+  /** Absent: no address is blocked. */
+  blocks?: AddressBlocks;
   /** From then on every answer is the last of its connection. */
   isEnding?: () => boolean;
 }
@@ -54,8 +57,12 @@ export function makeApp(deps: AppDeps): Koa {
   return app;
 }
 
-function httpDeps({ config, authenticator }: AppDeps): HttpDeps {
-  const limiter = makeRateLimiter({ enabled: config.rateLimits, presets: limitPresets(config), store: memoryLimitStore() });
+const NO_BLOCKS: AddressBlocks = { find: () => undefined, add: () => Promise.resolve() };
+
+function httpDeps({ config, authenticator, blocks = NO_BLOCKS }: AppDeps): HttpDeps {
+  const store = memoryLimitStore();
+  const limiter = makeRateLimiter({ enabled: config.rateLimits, presets: limitPresets(config), store });
+  const gate = makeAddressGate({ blocks, store, automatic: config.rateLimits, after: config.rateLimitBlockAfter, windowMs: config.rateLimitBlockWindowSeconds * 1_000 });
   return {
     authenticator,
     limit(ctx, route, identity, { address }) {
@@ -63,6 +70,7 @@ function httpDeps({ config, authenticator }: AppDeps): HttpDeps {
       const subject = { address, ...(identity ? { actorId: identity.actor.id, perMinute: identity.limitPerMinute } : {}) };
       return limiter.take(name, subject, (header, value) => ctx.set(header, value));
     },
+    gate,
     facts: (ctx) => ({ address: clientAddress(ctx, config.trustProxy), userAgent: ctx.get('user-agent').slice(0, 300) }),
     onIdentity(ctx, { actor, companyId }) {
       ctx.state['actorId'] = actor.id;

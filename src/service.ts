@@ -4,6 +4,7 @@ import { makeApp } from './app.ts';
 import type { Config } from './config.ts';
 import { allChecks, allCustomerData, allJobs, allRetention, allRoutes, allSchedules, allSubscribers, devRoutes, modules } from './modules.ts';
 import { makeAuthenticator } from './modules/identity/index.ts';
+import { addressBlocks } from './modules/operations/index.ts';
 import { makeAuditChain, type AuditChain } from './platform/audit-chain.ts';
 import { registerChecks } from './platform/checks.ts';
 import { answerSettings } from './platform/db/answers.ts';
@@ -117,7 +118,7 @@ export async function startService(options: StartOptions): Promise<Service> {
     scheduler.start();
   }
   const isEnding = options.isEnding ?? (() => false);
-  const app = makeApp({ config, log, routes: servedRoutes(config, isEnding), authenticator: makeAuthenticator(), isEnding });
+  const app = makeApp({ config, log, routes: servedRoutes(config, isEnding), authenticator: makeAuthenticator(), blocks: addressBlocks, isEnding });
   const server = options.listen ? await listen(createServer({ requestTimeout: config.requestTimeoutMs, keepAliveTimeout: 65_000 }, app.callback()), config) : undefined;
   const address = server?.address() as AddressInfo | undefined;
   return {

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import Joi from 'joi';
 import type { Context as KoaContext } from 'koa';
+import type { AddressGate } from './address-gate.ts';
 import { BrowserAnswer, writeCookie } from './browser.ts';
 import { authorize, identify, type Authenticator, type Identity } from './auth.ts';
 import { MAX_BODY_BYTES, parseJson, readBody } from './body.ts';
@@ -18,6 +19,8 @@ export interface HttpDeps {
   authenticator: Authenticator;
   /** Throws 429, and sets the X-RateLimit headers. */
   limit(ctx: KoaContext, route: AnyRoute, identity: Identity | undefined, facts: ConnectionFacts): Promise<void> | void;
+  /** Refuses blocked addresses, and is told of refusals by limits. */
+  gate: AddressGate;
   facts(ctx: KoaContext): ConnectionFacts;
   /** Told who is asking, for the log fields of this request. */
   onIdentity(ctx: KoaContext, identity: Identity): void;
@@ -27,31 +30,48 @@ export interface HttpDeps {
 
 type AnyInput = Input<Record<string, unknown>, Record<string, unknown>, Record<string, unknown>>;
 
-/** Serves one declared route. Refusals come in the order 429, 401, 403, 400, 428, then what the handler decides. */
+/** Serves one declared route. Refusals come in the order 403 `address_blocked`, 429, 401, 403, 400, 428, then what the handler decides. */
 export function serve(route: AnyRoute, deps: HttpDeps): (ctx: KoaContext) => Promise<void> {
   return async (koa) => {
     const facts = deps.facts(koa);
-    const { identity, refusal } = await whoAsks(route, koa, deps);
-    if (identity) deps.onIdentity(koa, identity);
-    const limited = deps.limit(koa, route, identity, facts);
-    if (limited) await limited;
-    if (refusal) throw refusal;
-    authorize(route, identity);
-    const requestId = String(koa.state['requestId']);
-    const signal = koa.state['signal'] as AbortSignal | undefined;
-    const base = identity ? requestCtx(identity.actor, identity.companyId, requestId, signal) : beforeSignIn(requestId, signal);
-    const input = await readInput(route, koa, facts);
-    if (route.idempotent && input.idempotencyKey !== undefined) {
-      await serveIdempotent(route, koa, base, input, deps);
-      return;
+    const asking = await whoAsks(route, koa, deps);
+    if (asking.identity) deps.onIdentity(koa, asking.identity);
+    // Health and documents are for machines and have no limits; a block is not for them either.
+    if (route.limit === 'none') return answerCall(route, koa, deps, { ...asking, facts });
+    deps.gate.admit(facts.address, asking.identity);
+    try {
+      await answerCall(route, koa, deps, { ...asking, facts });
+    } catch (error) {
+      if (!asking.identity && error instanceof AppError && error.kind === 'limited') await deps.gate.refused(facts.address, String(koa.state['requestId']));
+      throw error;
     }
-    const result = await call(route, base, input);
-    send(koa, route, result, deps.checkAnswers);
   };
 }
 
+interface Asking {
+  identity?: Identity;
+  refusal?: AppError;
+}
+
+async function answerCall(route: AnyRoute, koa: KoaContext, deps: HttpDeps, { identity, refusal, facts }: Asking & { facts: ConnectionFacts }): Promise<void> {
+  const limited = deps.limit(koa, route, identity, facts);
+  if (limited) await limited;
+  if (refusal) throw refusal;
+  authorize(route, identity);
+  const requestId = String(koa.state['requestId']);
+  const signal = koa.state['signal'] as AbortSignal | undefined;
+  const base = identity ? requestCtx(identity.actor, identity.companyId, requestId, signal) : beforeSignIn(requestId, signal);
+  const input = await readInput(route, koa, facts);
+  if (route.idempotent && input.idempotencyKey !== undefined) {
+    await serveIdempotent(route, koa, base, input, deps);
+    return;
+  }
+  const result = await call(route, base, input);
+  send(koa, route, result, deps.checkAnswers);
+}
+
 /** A bad credential is told after the limits, so that guessing tokens is limited too. */
-async function whoAsks(route: AnyRoute, koa: KoaContext, deps: HttpDeps): Promise<{ identity?: Identity; refusal?: AppError }> {
+async function whoAsks(route: AnyRoute, koa: KoaContext, deps: HttpDeps): Promise<Asking> {
   if (route.permission === 'public') return {};
   try {
     const identity = await identify(koa.get('authorization'), deps.authenticator);

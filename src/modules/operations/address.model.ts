@@ -1,0 +1,26 @@
+import { defineCollection } from '../../platform/db/collection.ts';
+
+/** An address that may not call until `until`. Rows belong to the platform. */
+export interface BlockedAddress {
+  /** As limits count it: IPv4 whole, of IPv6 the first 64 bits. */
+  address: string;
+  kind: 'automatic' | 'manual';
+  reason: string;
+  until: Date;
+}
+
+export const blockedAddresses = defineCollection<BlockedAddress>({
+  name: 'blocked_addresses',
+  rowName: 'blocked_address',
+  privacy: 'none',
+  fields: {
+    address: { type: String, required: true, maxlength: 50 },
+    kind: { type: String, required: true, enum: ['automatic', 'manual'] },
+    reason: { type: String, required: true, maxlength: 500 },
+    until: { type: Date, required: true },
+  },
+  indexes: [
+    { keys: { companyId: 1, address: 1 }, unique: true },
+    { keys: { until: 1 }, expireAfterSeconds: 0 },
+  ],
+});
