@@ -11,7 +11,7 @@ import { errorBody, serve, type HttpDeps } from './platform/http.ts';
 import { randomToken } from './platform/ids.ts';
 import { addLogFields, runWithLogFields, type Log } from './platform/logger.ts';
 import { metrics } from './platform/metrics.ts';
-import { limitPresets, makeRateLimiter, memoryLimitStore } from './platform/rate-limit.ts';
+import { limitPresets, makeRateLimiter, memoryLimitStore, type LimitStore } from './platform/rate-limit.ts';
 import type { AnyRoute } from './platform/route.ts';
 
 export interface AppDeps {
@@ -19,6 +19,8 @@ export interface AppDeps {
   log: Log;
   routes: readonly AnyRoute[];
   authenticator: Authenticator;
+  /** Where limits are counted; this process's memory without one. */
+  limitStore?: LimitStore;
   /** Absent: no address is blocked. */
   blocks?: AddressBlocks;
   /** From then on every answer is the last of its connection. */
@@ -59,8 +61,7 @@ export function makeApp(deps: AppDeps): Koa {
 
 const NO_BLOCKS: AddressBlocks = { find: () => undefined, add: () => Promise.resolve() };
 
-function httpDeps({ config, authenticator, blocks = NO_BLOCKS }: AppDeps): HttpDeps {
-  const store = memoryLimitStore();
+function httpDeps({ config, authenticator, blocks = NO_BLOCKS, limitStore: store = memoryLimitStore() }: AppDeps): HttpDeps {
   const limiter = makeRateLimiter({ enabled: config.rateLimits, presets: limitPresets(config), store });
   const gate = makeAddressGate({ blocks, store, automatic: config.rateLimits, after: config.rateLimitBlockAfter, windowMs: config.rateLimitBlockWindowSeconds * 1_000 });
   return {

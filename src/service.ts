@@ -23,6 +23,8 @@ import { openapiDocument } from './platform/openapi.ts';
 import { makeOutboxDispatcher, type OutboxDispatcher } from './platform/outbox.ts';
 import { registerCustomerData } from './platform/privacy.ts';
 import { registerRetention } from './platform/retention.ts';
+import { memoryLimitStore } from './platform/rate-limit.ts';
+import { redisLimitStore } from './platform/rate-limit.redis.ts';
 import type { AnyRoute } from './platform/route.ts';
 import { useRuntime } from './platform/runtime.ts';
 import { makeScheduler, type Scheduler } from './platform/scheduler.ts';
@@ -118,7 +120,9 @@ export async function startService(options: StartOptions): Promise<Service> {
     scheduler.start();
   }
   const isEnding = options.isEnding ?? (() => false);
-  const app = makeApp({ config, log, routes: servedRoutes(config, isEnding), authenticator: makeAuthenticator(), blocks: addressBlocks, isEnding });
+  const shared = config.redisUrl === undefined ? undefined : redisLimitStore({ url: config.redisUrl, fallback: memoryLimitStore(), log });
+  if (shared) stops.push(() => shared.close());
+  const app = makeApp({ config, log, routes: servedRoutes(config, isEnding), authenticator: makeAuthenticator(), limitStore: shared, blocks: addressBlocks, isEnding });
   const server = options.listen ? await listen(createServer({ requestTimeout: config.requestTimeoutMs, keepAliveTimeout: 65_000 }, app.callback()), config) : undefined;
   const address = server?.address() as AddressInfo | undefined;
   return {

@@ -1,6 +1,8 @@
 import Joi from 'joi';
 import { monotonicMs, now } from './clock.ts';
+import { verifySecrets } from './db/canary.ts';
 import { connection } from './db/connect.ts';
+import { isMigrated } from './db/migration-state.ts';
 import { AppError, unauthenticated } from './errors.ts';
 import { sameText } from './ids.ts';
 import { METRICS_CONTENT_TYPE, metricsText } from './metrics.ts';
@@ -36,6 +38,14 @@ async function databaseIsPrimary(): Promise<undefined> {
   if (!hello?.['isWritablePrimary']) throw new Error('not a writable primary');
 }
 
+async function databaseIsMigrated(): Promise<undefined> {
+  if (!(await isMigrated())) throw new Error('a migration has not run to its end');
+}
+
+async function keysAreOurs(): Promise<undefined> {
+  await verifySecrets();
+}
+
 async function queueAge(): Promise<string> {
   return `${await outboxAgeMs()} ms`;
 }
@@ -49,7 +59,12 @@ const answer = Joi.object({
 });
 
 async function ready(facts: HealthFacts): Promise<{ status: string; checks: CheckResult[] }> {
-  const checks = await Promise.all([timed('database', databaseIsPrimary), timed('outbox', queueAge)]);
+  const checks = await Promise.all([
+    timed('database', databaseIsPrimary),
+    timed('migrations', databaseIsMigrated),
+    timed('key ring', keysAreOurs),
+    timed('outbox', queueAge),
+  ]);
   if (facts.isEnding() || checks.some((c) => !c.ok)) {
     throw new AppError('unavailable', 'not_ready', 'The service is not ready', { retryAfterSeconds: 1, checks });
   }
@@ -71,7 +86,7 @@ export function healthRoutes(facts: HealthFacts): AnyRoute[] {
     route({
       ...common,
       path: '/health/ready',
-      summary: 'The process can serve: database writable, queues within reach',
+      summary: 'The process can serve: database writable and migrated, its keys are ours, queues within reach',
       response: answer,
       handle: () => ready(facts),
       view: (result) => result,
