@@ -44,7 +44,13 @@ export async function forgetWrappingKey(id: string): Promise<void> {
   await keyVault().updateOne({ _id: ID }, { $unset: { [`wrapping.${id}`]: '' } } as object);
 }
 
-async function verifyKnown(canary: Canary): Promise<void> {
+/** True while the secrets of this process are those that the database was written with; one row read, for readiness. */
+export async function secretsFit(): Promise<boolean> {
+  const canary = (await keyVault().findOne({ _id: ID })) as unknown as Canary | null;
+  return canary !== null && changedSecrets(canary).length === 0;
+}
+
+function changedSecrets(canary: Canary): string[] {
   const { wrapping, ...others } = ours();
   const problems: string[] = [];
   for (const secret of ['blindIndex', 'pepper'] as const) {
@@ -54,6 +60,12 @@ async function verifyKnown(canary: Canary): Promise<void> {
   for (const [id, mark] of Object.entries(wrapping)) {
     if ((canary.wrapping[id] ?? mark) !== mark) problems.push(`ENCRYPTION_KEY(S): the key with the id ${id} is not the one this database was written with`);
   }
+  return problems;
+}
+
+async function verifyKnown(canary: Canary): Promise<void> {
+  const { wrapping } = ours();
+  const problems = changedSecrets(canary);
   const used = (await keyVault().distinct('wrapped')).map((wrapped) => wrappedBy(String(wrapped)));
   for (const id of new Set(used)) {
     if (!(id in wrapping)) problems.push(`ENCRYPTION_KEYS lacks the key ${id}, with which data keys are wrapped; keep it until \`dakiya keys rewrap\` has run`);

@@ -75,9 +75,9 @@ export async function readMigrationState(): Promise<MigrationState> {
 
 /** True when every migration has run and none is under way; for readiness. */
 export async function isMigrated(): Promise<boolean> {
-  const done = await migrationRows().countDocuments({ _id: { $in: [...MIGRATION_NAMES] }, state: 'done' });
-  if (done < MIGRATION_NAMES.length) return false;
-  return (await migrationRows().countDocuments({ state: { $in: ['running', 'undoing'] } })) === 0;
+  const found = await migrationRows().find({ _id: { $in: [...MIGRATION_NAMES, 'restore'] } }).toArray();
+  const done = found.filter(({ state }) => state === 'done').map(({ _id }) => _id);
+  return MIGRATION_NAMES.every((name) => done.includes(name)) && !found.some(({ state }) => state === 'running' || state === 'undoing');
 }
 
 /** Which collections hold rows of the former product. */
