@@ -29,7 +29,7 @@ export const kycTakeover: Takeover = {
   name: 'migrate-encrypt-kyc',
   reason: 'PAN, Aadhaar and bank accounts stood in clear or in cipher text that could be moved between rows; they are sealed, the Aadhaar number in its vault.',
   sources: ['companies', 'kycs'],
-  targets: ['companies', 'kycs', 'aadhaar_vault', 'former_kycs'],
+  targets: ['companies', 'kycs', 'aadhaar_vault'],
   fields: { kycs: [PAN, AADHAAR, ACCOUNT] },
   lookups: ['kycs.companyId', 'users.companyId'],
   inspect: (collection, doc) => (collection === 'kycs' ? inspectKyc(doc) : []),
@@ -83,22 +83,20 @@ async function convertKycs(docs: readonly LegacyDoc[], help: Help): Promise<Reco
   const [siblings, people, taken, table] = await Promise.all([
     legacyRows('kycs', { companyId: { $in: companyIds } }),
     legacyRows('users', { companyId: { $in: companyIds } }),
-    database().collection<{ _id: string; companyId: string }>('kycs').find({ companyId: { $in: companyIds.map(String) } }, { projection: { companyId: 1 } }).toArray(),
+    database().collection<{ _id: string; companyId: string }>('kycs').find({ companyId: { $in: companyIds.map(String) }, memberId: { $exists: false } } as never, { projection: { companyId: 1 } }).toArray(),
     loadPincodeTable(),
   ]);
   const mains = mainKycs(siblings, people);
   const done = new Set(taken.map((row) => row.companyId));
   const names = new Map(people.map((u) => [String(u._id), text(u['name'], 200)]));
-  const made: Record<'kycs' | 'aadhaar_vault' | 'former_kycs', OurRow[]> = { kycs: [], aadhaar_vault: [], former_kycs: [] };
+  const made: Record<'kycs' | 'aadhaar_vault', OurRow[]> = { kycs: [], aadhaar_vault: [] };
   for (const doc of docs) {
     const companyId = String(doc['companyId']);
     const what = proved(doc, help);
-    if (done.has(companyId) || mains.get(companyId)?._id.equals(doc._id) !== true) {
-      made.former_kycs.push(formerRow(doc, what));
-      continue;
-    }
-    made.kycs.push(kycRow(doc, what, { name: names.get(String(doc['userId'])) || 'Unknown', stateOf: (pin) => lookupPincode(table, pin)?.state ?? 'Unknown' }));
-    if (what.aadhaar !== undefined) made.aadhaar_vault.push(vaultRow(doc, what.aadhaar, at(doc, 'documents.aadhaar.verified') === true));
+    const own = !done.has(companyId) && mains.get(companyId)?._id.equals(doc._id) === true;
+    const whose = own ? {} : { memberId: String(doc['userId']) };
+    made.kycs.push(kycRow(doc, what, { whose, name: names.get(String(doc['userId'])) || 'Unknown', stateOf: (pin) => lookupPincode(table, pin)?.state ?? 'Unknown' }));
+    if (what.aadhaar !== undefined) made.aadhaar_vault.push(vaultRow(doc, what.aadhaar, whose));
   }
   return made;
 }
@@ -136,7 +134,10 @@ function linesOf(doc: LegacyDoc): string[] {
   return addressesOf(doc).map((a) => [text(a['line1'], 500), text(a['line2'], 500)].filter(Boolean).join(', '));
 }
 
-function kycRow(doc: LegacyDoc, what: Proved, { name, stateOf }: { name: string; stateOf(pincode: string): string }): OurRow {
+/** The company's own KYC, or that of one of its members. */
+type Whose = { memberId?: string };
+
+function kycRow(doc: LegacyDoc, what: Proved, { whose, name, stateOf }: { whose: Whose; name: string; stateOf(pincode: string): string }): OurRow {
   const times = ourTimes(doc);
   const addresses = addressesOf(doc).map((a) => {
     const pincode = text(a['pincode'], 10) || '000000';
@@ -146,6 +147,7 @@ function kycRow(doc: LegacyDoc, what: Proved, { name, stateOf }: { name: string;
     _id: doc._id.toHexString(),
     companyId: String(doc['companyId']),
     version: 1,
+    ...whose,
     status: what.status,
     statusChangedAt: times.updatedAt,
     ...(what.status === 'submitted' ? { submittedAt: times.updatedAt } : {}),
@@ -161,33 +163,19 @@ function kycRow(doc: LegacyDoc, what: Proved, { name, stateOf }: { name: string;
 }
 
 /** Taken-up numbers stay in the vault: nobody can ask these people for them again on our word alone. */
-function vaultRow(doc: LegacyDoc, aadhaar: string, verified: boolean): OurRow {
+function vaultRow(doc: LegacyDoc, aadhaar: string, whose: Whose): OurRow {
   const times = ourTimes(doc);
+  const verified = at(doc, 'documents.aadhaar.verified') === true;
   return {
     _id: doc._id.toHexString(),
     companyId: String(doc['companyId']),
     version: 1,
+    ...whose,
     lastFour: aadhaar.slice(-4),
     keep: true,
     number: seal(aadhaar),
     consents: [],
     ...(verified ? { verification: { state: 'matched', provider: 'former', at: times.updatedAt } } : {}),
     ...times,
-  };
-}
-
-function formerRow(doc: LegacyDoc, { pan, aadhaar, bankAccount }: Proved): OurRow {
-  const lines = linesOf(doc);
-  return {
-    _id: doc._id.toHexString(),
-    companyId: String(doc['companyId']),
-    version: 1,
-    userId: String(doc['userId']),
-    status: text(doc['status'], 50) || 'unknown',
-    ...(pan === undefined ? {} : { pan: seal(pan) }),
-    ...(bankAccount === undefined ? {} : { bankAccount: seal(bankAccount) }),
-    ...(aadhaar === undefined ? {} : { aadhaarLastFour: aadhaar.slice(-4) }),
-    ...(lines.length === 0 ? {} : { addressLines: seal(lines) }),
-    ...ourTimes(doc),
   };
 }

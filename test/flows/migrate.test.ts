@@ -82,8 +82,15 @@ describe('the migrations of a legacy database', function () {
     assert.equal(login.status, 200, JSON.stringify(login.body));
     const queue = await service.api('GET', '/v1/admin/kyc?limit=200', { token: login.body.accessToken });
     assert.equal(queue.status, 200, JSON.stringify(queue.body));
-    assert.equal(queue.body.data.length, 100);
-    assert.match(queue.body.data[0].documents.pan.number, /^X{6}\d{3}[A-Z]$/, JSON.stringify(queue.body.data[0]));
+    const listed = queue.body.data as { id: string; version: number; memberId?: string; companyId: string; status: string; documents: { pan: { number: string; status: string } } }[];
+    assert.deepEqual(listed.map((kyc) => kyc.id).sort(), (await legacySample('kycs')).map((doc) => String(doc['_id'])).sort(), 'every legacy KYC is listed');
+    assert.equal(listed.filter((kyc) => kyc.memberId === undefined).length, 100);
+    for (const { documents } of listed) assert.match(documents.pan.number, /^X{6}\d{3}[A-Z]$/);
+    const ofMember = listed.find((kyc) => kyc.memberId !== undefined && kyc.documents.pan.status === 'submitted');
+    const decided = await service.api('POST', `/v1/admin/kyc/${ofMember?.id}/decisions`, { token: login.body.accessToken, body: { document: 'pan', decision: 'verified' } });
+    assert.equal(decided.status, 200, JSON.stringify(decided.body));
+    const own = await service.api('GET', `/v1/admin/kyc/${ofMember?.companyId}`, { token: login.body.accessToken });
+    assert.deepEqual([own.body.memberId, own.body.history], [undefined, []], 'the company’s own KYC is another one');
     const refreshed = await service.api('POST', '/v1/auth/refresh', { body: { refreshToken: session?.['refreshToken'] } });
     assert.equal(refreshed.status, 200, JSON.stringify(refreshed.body));
     const company = await service.api('GET', '/v1/company', { token: refreshed.body.accessToken });
@@ -113,7 +120,7 @@ describe('the migrations of a legacy database', function () {
     const up = await cliDone(['migrate', 'up'], { env: own });
     assert.ok(up.lines.some((l) => l['event'] === 'resumed' && l['migration'] === 'migrate-hash-sessions'));
     assert.deepEqual(await grepDatabase(db, await secrets()), []);
-    for (const [name, rows] of Object.entries({ companies: 100, users: 200, kycs: 100, former_kycs: 100, integrations: 100, oauth_grants: 134, aadhaar_vault: 100, sessions: 399 })) {
+    for (const [name, rows] of Object.entries({ companies: 100, users: 200, kycs: 200, integrations: 100, oauth_grants: 134, aadhaar_vault: 200, sessions: 399 })) {
       assert.equal(await db.collection(name).countDocuments(), rows, name);
     }
     await killed(['down', '--all'], 'restore', 'users');

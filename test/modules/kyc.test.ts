@@ -7,7 +7,9 @@ import { kycs } from '../../src/modules/kyc/kyc.model.ts';
 import { kycSchedules } from '../../src/modules/kyc/kyc.jobs.ts';
 import { PLATFORM_COMPANY_ID, systemCtx } from '../../src/platform/context.ts';
 import { destroyKeys } from '../../src/platform/db/keyring.ts';
+import { seal } from '../../src/platform/db/sealed.ts';
 import { withTransaction } from '../../src/platform/db/transaction.ts';
+import { newId } from '../../src/platform/ids.ts';
 import { useRuntime, runtime } from '../../src/platform/runtime.ts';
 import { aadhaarOf, gstinOf, jpeg, panOf, pdf, png } from '../support/kyc.ts';
 import { until } from '../support/process.ts';
@@ -91,6 +93,25 @@ describe('KYC', () => {
       useRuntime(before);
     }
   };
+
+  it('what a member brought from the former product stands beside the company’s own KYC and never in its place', async () => {
+    const who = await world.merchant({ location: false });
+    const state = { status: 'submitted' as const, revision: 1, savedAt: new Date(), check: { state: 'not_checked' as const, provider: 'former', at: new Date() } };
+    const brought = await withTransaction(systemCtx('test', who.companyId), async (ctx) =>
+      kycs.insert(ctx, { _id: newId(), memberId: who.userId, status: 'submitted', statusChangedAt: new Date(), addresses: [], documents: { pan: state }, files: [], pan: seal({ number: panOf('9876'), name: 'Ravi Iyer' }) }),
+    );
+    assert.equal((await kyc(who)).id, null);
+    await refused(world.api('POST', '/v1/kyc/reveal', { token: who.token, body: { field: 'pan', reason: 'A test of whose it is' } }), 404, 'kyc_document_not_found');
+    await good(put('pan', PAN, who));
+    assert.equal((await kyc(who)).documents.pan.number, 'XXXXXX234F');
+    const listed = await good(world.api('GET', '/v1/admin/kyc?status=submitted', { token: operator }));
+    assert.deepEqual(listed.data.map((one: { id: string; memberId: string }) => [one.id, one.memberId]), [[brought._id, who.userId]]);
+    await good(world.api('POST', `/v1/admin/kyc/${brought._id}/decisions`, { token: operator, body: { document: 'pan', decision: 'verified' } }));
+    const reviewed = await good(world.api('GET', `/v1/admin/kyc/${brought._id}`, { token: operator }));
+    assert.deepEqual([reviewed.status, reviewed.history.length], ['in_progress', 1]);
+    assert.deepEqual(await companyStatus(who), ['in_progress', 'in_progress']);
+    assert.equal((await kyc(who)).documents.pan.status, 'in_progress');
+  });
 
   describe('documents', () => {
     it('begins empty and says what is missing', async () => {

@@ -25,7 +25,6 @@ const OVERRIDES: Record<string, Record<string, (n: number) => unknown>> = {
     bankAccount: (n) => seal({ accountNumber: `77${String(10_000_000 + n)}`, ifsc: 'HDFC0000001', holderName: 'Asha Rao' }),
     addressLines: (n) => seal([`${n} MG Road`]),
   },
-  former_kycs: { bankAccount: (n) => seal({ accountNumber: `77${String(10_000_000 + n)}`, ifsc: 'HDFC0000001', holderName: 'Asha Rao' }) },
   test_readers: { guardian: (n) => seal({ name: 'Asha Rao', phone: `+9198${String(10_000_000 + n).slice(-8)}` }) },
 };
 
@@ -154,7 +153,10 @@ export function samplesOf(spec: CollectionSpec): Samples {
       for (const path of [...Object.keys(index.keys), ...Object.keys(index.partial ?? {})]) {
         if (OWN.has(path)) continue;
         const source = path.startsWith('blind.') ? sealedFor(path.slice('blind.'.length)) : path;
-        const value = fixed.find(([name]) => name === path)?.[1] ?? another(source);
+        const pinned = fixed.find(([name]) => name === path);
+        // A condition on null means rows without the field.
+        if (pinned?.[1] === null) continue;
+        const value = pinned?.[1] ?? another(source);
         put(a, source, value);
         put(b, source, value);
       }

@@ -37,31 +37,3 @@ export const oauthGrants = defineCollection<OauthGrant>({
   listed: false,
   indexes: [{ keys: { companyId: 1, userId: 1, provider: 1 }, unique: true }],
 });
-
-/**
- * What a further member of a company had proved of himself: the former product kept one KYC a person, this one keeps one
- * a company. Of an Aadhaar number only the last four digits are here.
- */
-export interface FormerKyc {
-  userId: string;
-  status: string;
-  pan?: Sealed<string>;
-  bankAccount?: Sealed<{ accountNumber: string; ifsc: string; holderName: string }>;
-  aadhaarLastFour?: string;
-  addressLines?: Sealed<string[]>;
-}
-
-export const formerKycs = defineCollection<FormerKyc>({
-  name: 'former_kycs',
-  rowName: 'former_kyc',
-  fields: {
-    userId: { type: String, required: true },
-    status: { type: String, required: true },
-    aadhaarLastFour: { type: String, match: /^\d{4}$/ },
-  },
-  sealed: {
-    pan: { mask: (pan: string) => `XXXXXX${pan.slice(-4)}` },
-    bankAccount: { mask: ({ accountNumber, ifsc }: { accountNumber: string; ifsc: string }) => ({ accountNumber: `XXXXXX${accountNumber.slice(-4)}`, ifsc }) },
-    addressLines: { mask: 'none' },
-  },
-});

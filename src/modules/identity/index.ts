@@ -15,7 +15,7 @@ export { makeAuthenticator, startSessionFeed } from './access.ts';
 export { createOperator, registerCompany, type Registration } from './account.service.ts';
 export { endCompanyAccess } from './end-access.service.ts';
 export { mailReceivers } from './contact.queries.ts';
-export { noteKycOfOwners, ownersOf } from './owner.service.ts';
+export { noteKyc, ownersOf, peopleOfKyc } from './owner.service.ts';
 export { assertFresh, type Proofs } from './reauth.service.ts';
 export { endCompanySessions, unlockUser } from './staff.service.ts';
 export type { User } from './user.model.ts';

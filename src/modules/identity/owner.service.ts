@@ -11,8 +11,13 @@ export async function ownersOf(ctx: Ctx): Promise<Row<User>[]> {
   return found.filter((user) => user.status === 'active');
 }
 
-/** Carries the state of the company's KYC to its owners, in the transaction of the KYC's own change. */
-export async function noteKycOfOwners(tx: Tx, kycStatus: string): Promise<void> {
-  const changes = (await ownersOf(tx)).map(({ _id }) => ({ match: { _id }, change: { $set: { kycStatus } } }));
+/** Those whom a KYC concerns: the member it is of, while he is there, or the owners when it is the company's. */
+export async function peopleOfKyc(ctx: Ctx, memberId?: string): Promise<Row<User>[]> {
+  return memberId === undefined ? ownersOf(ctx) : users.find(ctx, { _id: memberId, status: 'active' });
+}
+
+/** Carries the state of a KYC to those whom it concerns, in the transaction of the KYC's own change. */
+export async function noteKyc(tx: Tx, people: readonly Row<User>[], kycStatus: string): Promise<void> {
+  const changes = people.map(({ _id }) => ({ match: { _id }, change: { $set: { kycStatus } } }));
   if (changes.length > 0) await users.changeMany(tx, changes);
 }

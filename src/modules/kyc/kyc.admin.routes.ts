@@ -20,6 +20,7 @@ export const kycAdminRoutes = [
     method: 'get',
     path: '/v1/admin/kyc',
     summary: 'KYCs of all companies, the longest in their status first',
+    description: 'With `memberId` it is not the company’s own KYC but one that a member brought from the former product: decisions move it and that member, not the company.',
     permission: 'admin:kyc',
     query: Joi.object<{ limit?: number; cursor?: string; status?: KycStatus }>({ ...pageQueryKeys, status: kycStatus() }),
     response: pageOf(queuedShape),

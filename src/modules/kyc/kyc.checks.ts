@@ -12,8 +12,8 @@ const statuses: Check = {
   async run() {
     const found: string[] = [];
     const rows = new Map<string, Pick<Kyc, 'status'>>();
-    for await (const row of kycs.each(everywhere(), {}, { fields: ['companyId', 'status', 'documents', 'files', 'addresses'] })) {
-      rows.set(row.companyId, row);
+    for await (const row of kycs.each(everywhere(), {}, { fields: ['companyId', 'memberId', 'status', 'documents', 'files', 'addresses'] })) {
+      if (row.memberId === undefined) rows.set(row.companyId, row);
       const follows = overallStatus(row.documents, row.status, row.files.length + row.addresses.length > 0);
       if (follows !== row.status) found.push(`KYC ${row._id} is ${row.status}, its documents make it ${follows}`);
     }

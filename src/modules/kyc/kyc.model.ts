@@ -1,4 +1,4 @@
-import { defineCollection } from '../../platform/db/collection.ts';
+import { defineCollection, type IndexSpec } from '../../platform/db/collection.ts';
 import type { Sealed } from '../../platform/db/sealed.ts';
 import type { KycStatus } from '../companies/index.ts';
 import { maskAccount, maskGstin, maskName, maskPan } from './kyc.mask.rules.ts';
@@ -81,8 +81,12 @@ export interface KycFile {
   uploadedBy: string;
 }
 
-/** What one company has proved of itself: one row a company. */
+/**
+ * What one company has proved of itself: one row a company, without `memberId`. Rows with one are what further members had
+ * proved of themselves: the former product kept one KYC a person, and nothing of it is lost or unseen by the reviewers.
+ */
 export interface Kyc {
+  memberId?: string;
   status: KycStatus;
   statusChangedAt: Date;
   submittedAt?: Date;
@@ -101,10 +105,19 @@ export interface Kyc {
   files: KycFile[];
 }
 
+/** Of all rows of a company, the one that is nobody's own. */
+export const COMPANY_OWN = { memberId: null } as const;
+
+const ONE_OF_THE_COMPANY: readonly IndexSpec[] = [
+  { keys: { companyId: 1 }, unique: true, partial: COMPANY_OWN, name: 'companyId_own' },
+  { keys: { companyId: 1, memberId: 1 } },
+];
+
 export const kycs = defineCollection<Kyc>({
   name: 'kycs',
   rowName: 'kyc',
   fields: {
+    memberId: { type: String },
     status: { type: String, required: true, enum: ['not_started', 'in_progress', 'submitted', 'verified', 'rejected', 'needs_action'] },
     statusChangedAt: { type: Date, required: true },
     submittedAt: { type: Date },
@@ -127,7 +140,7 @@ export const kycs = defineCollection<Kyc>({
   bounds: { addresses: MAX_ADDRESSES, files: MAX_FILES },
   listed: false,
   indexes: [
-    { keys: { companyId: 1 }, unique: true },
+    ...ONE_OF_THE_COMPANY,
     { keys: { status: 1, statusChangedAt: 1, _id: 1 } },
     { keys: { statusChangedAt: 1, _id: 1 } },
     { keys: { 'files.fileId': 1 } },
@@ -145,6 +158,8 @@ export interface Consent {
 
 /** The only place where an Aadhaar number may be, under a key of its own. */
 export interface VaultEntry {
+  /** Whose, when it belongs to the KYC of a member. */
+  memberId?: string;
   lastFour: string;
   /** True: the number stays. False: it is removed as soon as the check has ended. */
   keep: boolean;
@@ -157,6 +172,7 @@ export const vault = defineCollection<VaultEntry>({
   name: 'aadhaar_vault',
   rowName: 'vault_entry',
   fields: {
+    memberId: { type: String },
     lastFour: { type: String, required: true, match: /^\d{4}$/ },
     keep: { type: Boolean, required: true },
     consents: { type: [Object], required: true },
@@ -165,11 +181,13 @@ export const vault = defineCollection<VaultEntry>({
   sealed: { number: { key: 'aadhaar', mask: (number: string) => `XXXX XXXX ${number.slice(-4)}` } },
   bounds: { consents: MAX_CONSENTS },
   listed: false,
-  indexes: [{ keys: { companyId: 1 }, unique: true }, { keys: { keep: 1, updatedAt: 1 } }],
+  indexes: [...ONE_OF_THE_COMPANY, { keys: { keep: 1, updatedAt: 1 } }],
 });
 
 /** One step of one document, kept for ever. */
 export interface KycEvent {
+  /** Of whose KYC, when it is not the company's. */
+  memberId?: string;
   document: KycDocument;
   event: string;
   from: KycStatus;
@@ -183,6 +201,7 @@ export const kycEvents = defineCollection<KycEvent>({
   name: 'kyc_events',
   rowName: 'kyc_event',
   fields: {
+    memberId: { type: String },
     document: { type: String, required: true, enum: KYC_DOCUMENTS },
     event: { type: String, required: true },
     from: { type: String, required: true },

@@ -7,7 +7,7 @@ import type { Page, PageRequest } from '../../platform/pagination.ts';
 import { runtime } from '../../platform/runtime.ts';
 import { companiesById, type Company, type KycStatus } from '../companies/index.ts';
 import { normalizeReason } from './kyc.input.rules.ts';
-import { kycEvents, kycs, type Kyc, type KycDocument, type KycEvent } from './kyc.model.ts';
+import { COMPANY_OWN, kycEvents, kycs, type Kyc, type KycDocument, type KycEvent } from './kyc.model.ts';
 import { expiredDocuments, statusOf, type Decision } from './kyc.rules.ts';
 import { moveDocuments, notReviewable } from './kyc.steps.ts';
 
@@ -25,7 +25,7 @@ export interface ReviewedKyc extends QueuedKyc {
 const HISTORY_SHOWN = 100;
 const REASON_MAX = 500;
 
-/** One page of the KYCs of all companies in a status, the longest waiting first: two commands, whatever its length. */
+/** One page of the KYCs of all companies and of former members in a status, the longest waiting first: two commands, whatever its length. */
 export async function listKycs(ctx: Ctx, { status, ...page }: PageRequest & { status?: KycStatus }): Promise<Page<QueuedKyc>> {
   const across = acrossCompanies(ctx, 'KYC review');
   const filter: Filter<Kyc> = status === undefined ? {} : { status };
@@ -37,7 +37,7 @@ export async function listKycs(ctx: Ctx, { status, ...page }: PageRequest & { st
 /** Any KYC by its id or its company's. */
 export async function anyKyc(ctx: Ctx, id: string): Promise<Row<Kyc>> {
   const across = acrossCompanies(ctx, 'KYC review');
-  const found = (await kycs.findOne(across, { _id: id })) ?? (await kycs.findOne(across, { companyId: id }));
+  const found = (await kycs.findOne(across, { _id: id })) ?? (await kycs.findOne(across, { companyId: id, ...COMPANY_OWN }));
   if (!found) throw notFound('kyc');
   return found;
 }
@@ -48,7 +48,7 @@ export async function reviewKyc(ctx: OutsideTx, id: string): Promise<ReviewedKyc
   const own = inCompany(ctx, kyc.companyId);
   const [[company], history] = await Promise.all([
     companiesById(acrossCompanies(ctx, 'KYC review'), [kyc.companyId]),
-    kycEvents.find(own, {}, { sort: { createdAt: -1, _id: -1 }, limit: HISTORY_SHOWN }),
+    kycEvents.find(own, { memberId: kyc.memberId ?? null }, { sort: { createdAt: -1, _id: -1 }, limit: HISTORY_SHOWN }),
   ]);
   return { kyc, company, history };
 }

@@ -10,7 +10,7 @@ import { runtime } from '../../platform/runtime.ts';
 import { loadIfscTable } from './ifsc.data.ts';
 import { AADHAAR_CONSENT, keepsAadhaar } from './kyc.consent.rules.ts';
 import { normalizeAadhaar, normalizeAddresses, normalizeBank, normalizeGstin, normalizePan, type AddressInput, type BankInput, type PanInput } from './kyc.input.rules.ts';
-import { KYC_DOCUMENTS, MAX_CONSENTS, vault, type Consent, type Kyc, type KycDocument, type VaultEntry } from './kyc.model.ts';
+import { COMPANY_OWN, KYC_DOCUMENTS, MAX_CONSENTS, vault, type Consent, type Kyc, type KycDocument, type VaultEntry } from './kyc.model.ts';
 import { missingToSubmit, statusOf } from './kyc.rules.ts';
 import { changeKyc, findKyc, moveDocuments, type Move } from './kyc.steps.ts';
 
@@ -79,7 +79,7 @@ export async function saveAadhaar(ctx: OutsideTx, input: { number: string; conse
 }
 
 async function putIntoVault(tx: Tx, number: string, { keep, consent }: { keep: boolean; consent: Consent }): Promise<string> {
-  const known = await vault.findOne(tx, {});
+  const known = await vault.findOne(tx, COMPANY_OWN);
   const consents = [...(known?.consents ?? []), consent].slice(-MAX_CONSENTS);
   const entry: VaultEntry = { lastFour: number.slice(-4), keep, number: seal(number), consents };
   if (!known) return (await vault.insert(tx, { _id: newId(), ...entry }))._id;

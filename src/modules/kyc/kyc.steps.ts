@@ -5,10 +5,10 @@ import { withTransaction } from '../../platform/db/transaction.ts';
 import { AppError, conflict } from '../../platform/errors.ts';
 import { runtime } from '../../platform/runtime.ts';
 import { ownCompany, setKycStatus } from '../companies/index.ts';
-import { noteKycOfOwners, ownersOf } from '../identity/index.ts';
+import { noteKyc, peopleOfKyc } from '../identity/index.ts';
 import { queueMail } from '../notifications/index.ts';
 import { statusMail } from './kyc.mail.rules.ts';
-import { kycEvents, kycs, type DocumentState, type Documents, type Kyc, type KycDocument } from './kyc.model.ts';
+import { COMPANY_OWN, kycEvents, kycs, type DocumentState, type Documents, type Kyc, type KycDocument } from './kyc.model.ts';
 import { configuredKycProvider } from './kyc.provider.ts';
 import { firstExpiry, nextStatus, overallStatus, statusOf, type DocumentEvent } from './kyc.rules.ts';
 
@@ -28,7 +28,7 @@ export interface Move {
 
 /** The KYC of this ctx's company, when it has begun. */
 export async function findKyc(ctx: Ctx): Promise<Row<Kyc> | undefined> {
-  return kycs.findOne(ctx, {});
+  return kycs.findOne(ctx, COMPANY_OWN);
 }
 
 /** Runs a change of the own KYC, which it begins when there is none; of two beginners at once the second goes on with the first's row. */
@@ -106,23 +106,27 @@ export function notReviewable(document: KycDocument, status: string): AppError {
 
 async function record(tx: Tx, before: Row<Kyc>, after: Row<Kyc>, { document, event, reason, newValue }: Move): Promise<void> {
   const [from, to] = [statusOf(before.documents, document), statusOf(after.documents, document)];
-  await kycEvents.insert(tx, { document, event, from, to, byKind: tx.actor.kind, byId: tx.actor.id, ...(reason === undefined || reason === '' ? {} : { reason }) });
+  const { memberId } = before;
+  await kycEvents.insert(tx, { ...(memberId === undefined ? {} : { memberId }), document, event, from, to, byKind: tx.actor.kind, byId: tx.actor.id, ...(reason === undefined || reason === '' ? {} : { reason }) });
   const state = after.documents[document];
   if (newValue && state?.check.state === 'pending') tx.enqueue({ name: VERIFY_DOCUMENT, payload: { document, revision: state.revision } });
 }
 
-/** The whole goes to the company and its owners; what a reviewer or time has decided also by mail. */
+/** The whole goes to the company and its owners, or to the member it is of; what a reviewer or time has decided also by mail. */
 async function carry(tx: Tx, before: Row<Kyc>, after: Row<Kyc>, moves: readonly Move[]): Promise<void> {
-  // The mask begins with the state; that of an erased GSTIN does not.
-  const gstinState = statusOf(after.documents, 'gstin') === 'verified' ? /^\d{2}/.exec(after.gstin?.mask ?? '')?.[0] : undefined;
-  await setKycStatus(tx, { status: after.status, gstinState });
-  if (before.status !== after.status) {
-    await noteKycOfOwners(tx, after.status);
-    tx.emit({ type: 'kyc.status_changed', key: tx.companyId, payload: { from: before.status, to: after.status } });
-  }
+  const people = await peopleOfKyc(tx, after.memberId);
+  if (before.status !== after.status) await noteKyc(tx, people, after.status);
+  if (after.memberId === undefined) await carryToCompany(tx, before, after);
   const told = moves.filter(({ event }) => event !== 'saved' && event !== 'submitted');
   if (told.length === 0) return;
   const company = await ownCompany(tx);
   const lines = told.map(({ document, reason }) => ({ document, status: statusOf(after.documents, document), reason: reason ?? '' }));
-  for (const owner of await ownersOf(tx)) await queueMail(tx, statusMail({ to: owner.email, name: owner.name, company: company.name, overall: after.status, lines }));
+  for (const person of people) await queueMail(tx, statusMail({ to: person.email, name: person.name, company: company.name, overall: after.status, lines }));
+}
+
+async function carryToCompany(tx: Tx, before: Row<Kyc>, after: Row<Kyc>): Promise<void> {
+  // The mask begins with the state; that of an erased GSTIN does not.
+  const gstinState = statusOf(after.documents, 'gstin') === 'verified' ? /^\d{2}/.exec(after.gstin?.mask ?? '')?.[0] : undefined;
+  await setKycStatus(tx, { status: after.status, gstinState });
+  if (before.status !== after.status) tx.emit({ type: 'kyc.status_changed', key: tx.companyId, payload: { from: before.status, to: after.status } });
 }

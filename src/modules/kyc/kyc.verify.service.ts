@@ -4,7 +4,7 @@ import type { Row } from '../../platform/db/collection.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { present } from '../../platform/present.ts';
 import { AADHAAR_CONSENT } from './kyc.consent.rules.ts';
-import { kycs, vault, type Kyc, type KycDocument, type ProviderCheck } from './kyc.model.ts';
+import { COMPANY_OWN, kycs, vault, type Kyc, type KycDocument, type ProviderCheck } from './kyc.model.ts';
 import { askProvider, configuredKycProvider, type KycProvider, type ProviderAnswer, type ProviderCall } from './kyc.provider.ts';
 import { compareNames } from './kyc.rules.ts';
 import { findKyc } from './kyc.steps.ts';
@@ -48,7 +48,7 @@ type Question = (provider: KycProvider, call: ProviderCall) => Promise<ProviderA
 
 async function questionOf(ctx: OutsideTx, row: Row<Kyc>, document: KycDocument): Promise<Question | undefined> {
   if (document === 'aadhaar') {
-    const number = (await vault.findOne(ctx, {}))?.number?.reveal();
+    const number = (await vault.findOne(ctx, COMPANY_OWN))?.number?.reveal();
     return number === undefined ? undefined : (provider, call) => provider.verifyAadhaar({ number, consentVersion: AADHAAR_CONSENT.version }, call);
   }
   if (document === 'pan') {
@@ -76,7 +76,7 @@ async function noteResult(ctx: OutsideTx, verification: Verification, check: Pro
     const documents = { ...row.documents, [document]: { ...state, check: { ...check, state: found, ...(note === '' ? {} : { note }) } } };
     await kycs.update(ctx, row._id, { $set: { documents } }, { version: row.version });
     if (document !== 'aadhaar') return;
-    const entry = await vault.findOne(ctx, {});
+    const entry = await vault.findOne(ctx, COMPANY_OWN);
     if (!entry) return;
     const { state: result, provider, at } = check;
     await vault.update(ctx, entry._id, { $set: { verification: { state: result, provider, at } }, ...(entry.keep ? {} : { $unset: { number: '' } }) }, { version: entry.version });

@@ -150,6 +150,8 @@ const kycKeys = {
 export const kycShape = shape<KycView>(kycKeys);
 
 interface QueuedView extends KycView {
+  /** Whose, when it is of a former member and not the company's own. */
+  memberId?: string;
   companyId: string;
   companyName: string;
   statusChangedAt: string;
@@ -157,10 +159,10 @@ interface QueuedView extends KycView {
 
 /** A KYC as reviewers see it in their queue. */
 export function queuedView({ kyc, company }: QueuedKyc): QueuedView {
-  return { ...kycView(kyc), companyId: kyc.companyId, companyName: company?.name ?? '', statusChangedAt: kyc.statusChangedAt.toISOString() };
+  return present({ ...kycView(kyc), memberId: kyc.memberId, companyId: kyc.companyId, companyName: company?.name ?? '', statusChangedAt: kyc.statusChangedAt.toISOString() });
 }
 
-const queuedKeys = { companyId: field.id().required(), companyName: Joi.string().allow('').required(), statusChangedAt: time().required() };
+const queuedKeys = { memberId: field.id(), companyId: field.id().required(), companyName: Joi.string().allow('').required(), statusChangedAt: time().required() };
 export const queuedShape: Joi.ObjectSchema<QueuedView> = kycShape.append<QueuedView>(queuedKeys);
 
 interface EventView {
