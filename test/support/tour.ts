@@ -107,7 +107,7 @@ export async function takeTour(api: Api, settle: () => Promise<void>): Promise<T
   await call('GET', `/v1/shipments/${shipment.id}/label.pdf`);
   const { awb, courier } = await call('GET', `/v1/shipments/${shipment.id}`);
   const manifest = await post('/v1/manifests', { shipmentIds: [shipment.id] });
-  const today = new Date().toISOString().slice(0, 10);
+  const today = new Date(Date.now() + 19_800_000).toISOString().slice(0, 10);
   await post('/v1/pickups', { locationId: location.id, courier, date: today, shipmentIds: [shipment.id] });
   const at = (hours: number, status: string, more = {}) => ({ code: status, status, occurredAt: new Date(Date.now() - (60 - hours) * 3_600_000).toISOString(), ...more });
   await post(`/v1/shipments/${awb}/scans`, { events: [at(1, 'picked_up'), at(2, 'in_transit'), at(9, 'out_for_delivery'), at(10, 'delivered')] });
