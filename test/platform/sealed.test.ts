@@ -1,11 +1,13 @@
 import { strict as assert } from 'node:assert';
 import { inspect } from 'node:util';
 import type mongoose from 'mongoose';
-import type { OutsideTx } from '../../src/platform/context.ts';
+import { acrossCompanies, inCompany, PLATFORM_COMPANY_ID, type OutsideTx } from '../../src/platform/context.ts';
 import type { ChangeOf, Row } from '../../src/platform/db/collection.ts';
 import { blindIndex } from '../../src/platform/db/blind-index.ts';
 import { destroyKeys, followKeys, forgetKeys, rotateKey, writingKey } from '../../src/platform/db/keyring.ts';
 import { ENVELOPE, openEnvelope, openText, Sealed, seal, sealEnvelope, sealText } from '../../src/platform/db/sealed.ts';
+import { sealClearRows } from '../../src/platform/db/seal-clear.ts';
+import { prepareSchema } from '../../src/platform/db/schema.ts';
 import { openedFrames, sealedFrames } from '../../src/platform/db/sealed-stream.ts';
 import { withTransaction } from '../../src/platform/db/transaction.ts';
 import { AppError } from '../../src/platform/errors.ts';
@@ -175,6 +177,33 @@ describe('sealed values', () => {
     });
   });
 
+  describe('a path that was clear in an earlier version', () => {
+    it('is sealed where it stands before the validator would refuse it, versions unmoved; a cut-off run goes on', async () => {
+      const [row, other] = [await add(full()), await add(full(), memberCtx())];
+      const gone = await add(full(), memberCtx());
+      await withTransaction(inCompany(ctx, gone.companyId), async (tx) => destroyKeys(tx, gone.companyId));
+      const before = [await raw(row._id), await raw(other._id)];
+      const sealed = { $set: { pan: 'PLAIN9999X', guardian: PERSON, login: 'plain.9999@shop.example.in' } };
+      await house.db.command({ collMod: 'test_readers', validator: {} });
+      await rows().updateOne({ _id: row._id }, sealed);
+      await rows().updateOne({ _id: other._id }, { $set: { 'bank.accountNumber': 'PLAIN77' } });
+      await rows().updateOne({ _id: gone._id }, { $set: { pan: '[erased]', guardian: { name: '[erased]', phone: '[erased]' } } });
+      await sealClearRows('test_readers');
+      await rows().updateOne({ _id: other._id }, { $set: { pan: 'PLAIN8888X' } });
+      assert.ok((await prepareSchema()).includes('test_readers.validator'));
+      await noneClear();
+      assert.deepEqual(await prepareSchema(), []);
+      const found = await readers.findOne(acrossCompanies(ctx, 'test'), readers.blind(ctx, 'login', 'plain.9999@SHOP.example.in'));
+      assert.deepEqual([found?._id, found?.pan.reveal(), found?.guardian?.reveal(), found?.version, found?.updatedAt], [row._id, 'PLAIN9999X', PERSON, before[0]?.['version'], before[0]?.['updatedAt']]);
+      assert.deepEqual((await raw(row._id))['masks'], { ...(before[0]?.['masks'] as Raw), pan: 'XXXXXXXXXX', login: 'p***@shop.example.in' });
+      const own = await readers.get(inCompany(ctx, other.companyId), other._id);
+      assert.deepEqual([own.pan.reveal(), own.bank?.accountNumber?.reveal(), own.version], ['PLAIN8888X', 'PLAIN77', other.version]);
+      const erasedOne = await readers.get(inCompany(ctx, gone.companyId), gone._id);
+      assert.deepEqual([erasedOne.pan.mask, erasedOne.guardian?.mask, erasedOne.pan.shown()], ['[erased]', { name: '[erased]', phone: '[erased]' }, '[erased]']);
+      await rows().deleteMany({ _id: { $in: [row._id, other._id, gone._id] } });
+    });
+  });
+
   describe('requirement 3: an envelope opens only where it was sealed', () => {
     it('another row, another field, another company: refused, alarm logged, mask shown', async () => {
       const [a, b] = [await add(full()), await add(full())];
@@ -304,7 +333,25 @@ describe('sealed values', () => {
       assert.equal((await readers.findOne(ctx, { ...readers.blind(ctx, 'phone', PERSON.phone), tag: 'reader' }))?._id, row._id);
       assert.equal(await readers.findOne(memberCtx(), readers.blind(memberCtx(), 'pan', 'PLAIN7777K')), undefined);
       assert.throws(() => readers.blind(ctx, 'nothing', 'x'), /no blind index/);
-      assert.notEqual(blindIndex('a', 'bc', 'D'), blindIndex('ab', 'c', 'D'));
+      const named = (name: string) => ({ name, scope: 'company', form: 'code' }) as const;
+      assert.notEqual(blindIndex(named('a'), 'bc', 'D'), blindIndex(named('ab'), 'c', 'D'));
+    });
+
+    it('an index of the platform finds a value in any company and is unique over all; it equals no company\'s, the platform\'s own neither', async () => {
+      const login = 'plain.asha-rao@shop.example.in';
+      const row = await add(aReader({ login: seal(login) }));
+      for (const spelling of [login, ' PLAIN.Asha-Rao@SHOP.example.in']) {
+        for (const who of [memberCtx(), ctx]) assert.equal((await readers.findOne(acrossCompanies(who, 'test'), readers.blind(who, 'login', spelling)))?._id, row._id, spelling);
+      }
+      // Another mailbox, each of them: loose spellings would let one person's mail reach another's account.
+      for (const other of ['plain.asharao@shop.example.in', 'plain.asha rao@shop.example.in']) assert.equal(await readers.findOne(acrossCompanies(ctx, 'test'), readers.blind(ctx, 'login', other)), undefined, other);
+      assert.notDeepEqual(readers.blind(ctx, 'login', 'straße@x.in'), readers.blind(ctx, 'login', 'strasse@x.in'));
+      await assert.rejects(add(aReader({ login: seal(login) }), memberCtx()), { code: 'reader_exists', details: { fields: ['login'] } });
+      const blind = (await raw(row._id))['blind'] as Raw;
+      const twin = ({ companyId, name }: { companyId: string; name: string }) => blindIndex({ name, scope: 'company', form: 'email' }, companyId, login);
+      for (const companyId of [ctx.companyId, PLATFORM_COMPANY_ID, '']) for (const name of ['test_readers.login', 'test_readers.ownLogin']) assert.notEqual(blind['login'], twin({ companyId, name }));
+      assert.equal(blind['ownLogin'], twin({ companyId: ctx.companyId, name: 'test_readers.ownLogin' }));
+      assert.notDeepEqual(readers.blind(memberCtx(), 'ownLogin', login), readers.blind(ctx, 'ownLogin', login));
     });
 
     it('a value that is changed or leaves takes its index and mask with it', async () => {

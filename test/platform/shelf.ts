@@ -40,6 +40,8 @@ export interface Reader {
   cards: { note?: string; number?: Sealed<string> }[];
   /** Kept under the key of the books, which an erasure spares. */
   invoiceName?: Sealed<string>;
+  /** Found, and unique, over all companies. */
+  login?: Sealed<string, string>;
 }
 
 export const readers = defineCollection<Reader>({
@@ -59,7 +61,8 @@ export const readers = defineCollection<Reader>({
     'bank.accountNumber': { mask: 'last4', search: 'exact' },
     'cards.number': { mask: 'last4' },
     invoiceName: { mask: 'none', key: 'books' },
+    login: { mask: 'email', search: { login: { of: (v: string) => v, scope: 'platform', form: 'email' }, ownLogin: { of: (v: string) => v, form: 'email' } } },
   },
   bounds: { cards: 5 },
-  indexes: [{ keys: { companyId: 1, 'blind.pan': 1 }, unique: true, partial: { 'blind.pan': { $exists: true } } }, { keys: { companyId: 1, 'blind.phone': 1 }, partial: { 'blind.phone': { $exists: true } } }],
+  indexes: [{ keys: { companyId: 1, 'blind.pan': 1 }, unique: true, partial: { 'blind.pan': { $exists: true } } }, { keys: { companyId: 1, 'blind.phone': 1 }, partial: { 'blind.phone': { $exists: true } } }, { keys: { 'blind.login': 1 }, unique: true, partial: { 'blind.login': { $exists: true } } }],
 });

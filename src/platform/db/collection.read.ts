@@ -33,7 +33,7 @@ export interface ReadDoor<T> {
   aggregate<R extends object>(ctx: Ctx, pipeline: readonly object[]): Promise<R[]>;
   /** Walks all matching rows in batches; for checks and rebuilds, not for requests. */
   each(ctx: Ctx, filter: Filter<T>, options?: FindOptions<T>): AsyncIterable<Row<T>>;
-  /** The part of a filter that finds the company's rows by a sealed value, in any spelling of it. */
+  /** The part of a filter that finds rows by a sealed value, in any spelling of it: the company's, or everybody's where it is declared so. */
   blind(ctx: Ctx, name: string, value: string): Filter<T>;
 }
 
@@ -108,7 +108,7 @@ export function readDoor<T extends object>(spec: CollectionSpec, model: Model, s
     },
     blind(ctx, name, value) {
       if (!sealing) throw new Error(`${spec.name} has no blind index ${name}`);
-      return sealing.blind(ownCompany(ctx), name, value) as Filter<T>;
+      return sealing.blind(() => ownCompany(ctx), name, value) as Filter<T>;
     },
   };
 }

@@ -165,9 +165,9 @@ async function renewValue({ collection, row, found, key, indexes }: Work, change
       change.set[path] = sealEnvelope(newest, place, clear);
     }
     if (!indexes) return;
-    for (const [name, valueOf] of field.searches) {
+    for (const { name, valueOf, blind } of field.searches) {
       const part = valueOf(JSON.parse(clear));
-      if (part !== undefined) change.set[`blind.${name}`] = blindIndex(`${collection}.${name}`, row.companyId, part);
+      if (part !== undefined) change.set[`blind.${name}`] = blindIndex(blind, row.companyId, part);
     }
   } catch (error) {
     if (!(error instanceof UnreadableError)) throw error;
@@ -193,7 +193,7 @@ function forgetTraces(row: Stored, { field, maskPath }: Found, change: Change): 
     change.set[maskPath] = gone;
     change.erased = true;
   }
-  for (const [name] of field.searches) {
+  for (const { name } of field.searches) {
     if (at(row, `blind.${name}`) === undefined) continue;
     change.unset[`blind.${name}`] = '';
     change.erased = true;

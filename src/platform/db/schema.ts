@@ -5,6 +5,7 @@ import { connection } from './connect.ts';
 import { declaredFiles } from './files.ts';
 import { prepareKeyVault } from './keyring.ts';
 import { declaredMachineRows } from './machine-rows.ts';
+import { sealClearRows } from './seal-clear.ts';
 import { indexName, type IndexSpec } from './types.ts';
 
 type Plain = Record<string, unknown>;
@@ -57,7 +58,8 @@ export function schemaFingerprint(): string {
 }
 
 /**
- * Creates missing collections, validators and indexes and nothing else; what is right stays untouched. Answers what was
+ * Creates missing collections, validators and indexes and nothing else; what is right stays untouched. Before a collection
+ * gets another validator, values in clear at paths that are sealed by now are sealed where they stand. Answers what was
  * (with `dryRun`: what is) missing, such as `orders.status_1`.
  */
 export async function prepareSchema({ dryRun = false, only, except = [] }: PrepareOptions = {}): Promise<string[]> {
@@ -73,6 +75,7 @@ export async function prepareSchema({ dryRun = false, only, except = [] }: Prepa
       if (!dryRun) await db.createCollection(name, validator ? { validator } : {}).catch(ignoreExisting);
     } else if (validator && JSON.stringify(found.options?.validator) !== JSON.stringify(validator)) {
       changed.push(`${name}.validator`);
+      if (!dryRun) await sealClearRows(name);
       if (!dryRun) await db.command({ collMod: name, validator });
     }
     changed.push(...(await prepareIndexes(name, indexes, { exists: found !== undefined, dryRun })));

@@ -1,15 +1,35 @@
 import type mongoose from 'mongoose';
+import type { Blind, BlindForm, BlindScope } from './blind-index.ts';
 import { MASKS, type MaskName } from './masks.ts';
 import type { KeyPurpose } from './keyring.ts';
 import { ENVELOPE } from './sealed.ts';
 import type { CollectionSpec } from './types.ts';
+
+/** The part of a value that is found again; undefined when a value has none. */
+type SearchPart = (value: never) => string | undefined;
+
+/** A blind index that is not of a code within one company. */
+export interface SearchSpec {
+  of: SearchPart;
+  /** `platform`: found, and unique where an index says so, before any company is known. Default `company`. */
+  scope?: BlindScope;
+  /** Default `code`. */
+  form?: BlindForm;
+}
+
+/** One blind index as the door uses it. */
+export interface FieldSearch {
+  name: string;
+  valueOf: (value: unknown) => string | undefined;
+  blind: Blind;
+}
 
 /** How one path of a collection is sealed. */
 export interface SealedSpec {
   /** What lists and logs of changes may show; stored beside the envelope. */
   mask: MaskName | ((value: never) => unknown);
   /** Blind indexes: of the value itself under the path's name, or of parts of it by name. */
-  search?: 'exact' | Readonly<Record<string, (value: never) => string | undefined>>;
+  search?: 'exact' | Readonly<Record<string, SearchPart | SearchSpec>>;
   /** Whose data key seals it; the company's without it. */
   key?: KeyPurpose;
   required?: boolean;
@@ -27,7 +47,7 @@ export interface SealedField {
   inner: readonly string[];
   purpose: KeyPurpose;
   mask: (value: unknown) => unknown;
-  searches: readonly [name: string, valueOf: (value: unknown) => string | undefined][];
+  searches: readonly FieldSearch[];
 }
 
 /** A path without positions: `people.0.pan` and `people.$[].pan` are both `people.pan`. */
@@ -60,7 +80,7 @@ export function sealedFields(spec: CollectionSpec, schema: mongoose.Schema): Sea
     if (!holdsText(schema, path, array)) throw new Error(`${spec.name}.${path} is sealed: declare it with SEALED_FIELD`);
     if (array && search) throw new Error(`${spec.name}.${path} stands in an array, where no blind index can be kept`);
     const show = (typeof mask === 'string' ? MASKS[mask] : mask) as (value: unknown) => unknown;
-    return { path, ...(array ? { array } : {}), inner: path.slice(array ? array.length + 1 : 0).split('.'), purpose: key, mask: show, searches: searchesOf(path, search) };
+    return { path, ...(array ? { array } : {}), inner: path.slice(array ? array.length + 1 : 0).split('.'), purpose: key, mask: show, searches: searchesOf(spec.name, path, search) };
   });
 }
 
@@ -74,10 +94,14 @@ function holdsText(schema: mongoose.Schema, path: string, array: string | undefi
   return type?.instance === 'String' || parts.some((_, i) => elements.path(parts.slice(0, i).join('.'))?.instance === 'Mixed');
 }
 
-function searchesOf(path: string, search: SealedSpec['search']): SealedField['searches'] {
+function searchesOf(collection: string, path: string, search: SealedSpec['search']): FieldSearch[] {
   if (search === undefined) return [];
-  if (search !== 'exact') return Object.entries(search) as unknown as SealedField['searches'];
-  return [[path.split('.').at(-1) ?? path, (value) => (typeof value === 'string' ? value : undefined)]];
+  const own = path.split('.').at(-1) ?? path;
+  const parts = search === 'exact' ? { [own]: (value: unknown) => (typeof value === 'string' ? value : undefined) } : search;
+  return Object.entries(parts).map(([name, part]) => {
+    const { of, scope = 'company', form = 'code' }: SearchSpec = typeof part === 'function' ? { of: part } : part;
+    return { name, valueOf: of as FieldSearch['valueOf'], blind: { name: `${collection}.${name}`, scope, form } };
+  });
 }
 
 /** The one array of sub-documents that a path goes through. */

@@ -67,7 +67,7 @@ function noteParts(out: Operators, field: SealedField, parts: SealedParts | unde
   const mask = `masks.${field.path}`;
   if (parts) put(out, '$set', mask, parts.mask);
   else put(out, '$unset', mask, '');
-  for (const [name] of field.searches) {
+  for (const { name } of field.searches) {
     const index = parts?.blind.find(([known]) => known === name)?.[1];
     if (index === undefined) put(out, '$unset', `blind.${name}`, '');
     else put(out, '$set', `blind.${name}`, index);

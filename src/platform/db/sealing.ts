@@ -21,7 +21,8 @@ export interface Sealing {
   assertFilter(filter: unknown): void;
   /** What must be read too when these fields are asked for. */
   projection(fields: readonly string[]): string[];
-  blind(companyId: string, name: string, value: string): Plain;
+  /** The part of a filter that finds rows by a sealed value; of the company's rows unless the index is the platform's. */
+  blind(companyId: () => string, name: string, value: string): Plain;
 }
 
 /** The sealing of a collection; undefined when it has no sealed paths. */
@@ -46,8 +47,9 @@ export function makeSealing(spec: CollectionSpec, fields: readonly SealedField[]
       return [...asked, 'companyId', 'masks', ...touched.flatMap((f) => (f.array && !asked.includes(f.array) ? [`${f.array}.masks`] : []))];
     },
     blind(companyId, name, value) {
-      if (!fields.some((f) => f.searches.some(([known]) => known === name))) throw new Error(`${spec.name} has no blind index ${name}`);
-      return { [`blind.${name}`]: blindIndex(`${spec.name}.${name}`, companyId, value) };
+      const found = fields.flatMap((f) => f.searches).find((search) => search.name === name);
+      if (!found) throw new Error(`${spec.name} has no blind index ${name}`);
+      return { [`blind.${name}`]: blindIndex(found.blind, found.blind.scope === 'platform' ? '' : companyId(), value) };
     },
   };
 }
@@ -72,9 +74,9 @@ function makeWriter(spec: CollectionSpec, fields: readonly SealedField[], compan
     const envelope = given.envelopeFor(place, key) ?? sealEnvelope(key, place, clear);
     made.set(envelope, clear);
     const open: unknown = JSON.parse(clear);
-    const blind = field.searches.map(([name, valueOf]): [string, string | undefined] => {
+    const blind = field.searches.map(({ name, valueOf, blind }): [string, string | undefined] => {
       const part = valueOf(open);
-      return [name, part === undefined ? undefined : blindIndex(`${spec.name}.${name}`, companyId, part)];
+      return [name, part === undefined ? undefined : blindIndex(blind, companyId, part)];
     });
     return { envelope, mask: field.mask(open), blind };
   };

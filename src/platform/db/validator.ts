@@ -34,7 +34,7 @@ export function serverValidator(spec: CollectionSpec, model: Model, sealed: read
   });
   for (const field of sealed) sealIn(properties, field);
   if (sealed.length > 0) {
-    const indexes = sealed.flatMap((f) => f.searches.map(([name]) => [name, { bsonType: 'string', pattern: BLIND_INDEX.source }]));
+    const indexes = sealed.flatMap((f) => f.searches.map(({ name }) => [name, { bsonType: 'string', pattern: BLIND_INDEX.source }]));
     properties['masks'] = { bsonType: 'object' };
     properties['blind'] = { bsonType: 'object', properties: Object.fromEntries(indexes), additionalProperties: false };
   }
