@@ -1,6 +1,6 @@
 import { strict as assert } from 'node:assert';
-import { createOperator, identityModule } from '../../src/modules/identity/index.ts';
-import { PLATFORM_COMPANY_ID, systemCtx } from '../../src/platform/context.ts';
+import { createOperator, identityModule, registerCompany } from '../../src/modules/identity/index.ts';
+import { beforeSignIn, PLATFORM_COMPANY_ID, systemCtx } from '../../src/platform/context.ts';
 import { PASSWORD, race, startWorld, type Answer, type Merchant, type World } from '../support/world.ts';
 
 const codeOf = (answer: Answer): unknown => answer.body?.error?.code;
@@ -76,6 +76,19 @@ describe('identity', () => {
       assert.equal(await world.db.collection('companies').countDocuments(), before + 1);
     });
 
+    it('lets one of 20 through that all saw the address free, whatever the spelling', async () => {
+      const before = await world.db.collection('companies').countDocuments();
+      const { password: _none, ...input } = body;
+      const spellings = ['one.of-many@example.in', 'One.Of-Many@Example.IN', ' one.of-many@example.in', 'ONE.OF-MANY@EXAMPLE.IN'];
+      // Past the turns that requests of one address take, so that the index alone decides.
+      const all = await Promise.allSettled(Array.from({ length: 20 }, (_, i) => registerCompany(beforeSignIn(`r${i}`), { ...input, email: spellings[i % 4] ?? '' })));
+      const refused = all.flatMap((one) => (one.status === 'rejected' ? [(one.reason as { code?: string }).code] : []));
+      assert.deepEqual(refused, Array.from({ length: 19 }, () => 'email_taken'));
+      assert.equal(await world.db.collection('companies').countDocuments(), before + 1);
+      // A hyphen makes another mailbox.
+      await registerCompany(beforeSignIn('other'), { ...input, email: 'one.ofmany@example.in' });
+    });
+
     it('names every faulty field at once', async () => {
       const answer = await world.api('POST', '/v1/auth/register', { body: { ...body, email: 'nobody', phone: '12', companyName: '  ' } });
       assert.equal(answer.status, 400);
@@ -128,10 +141,10 @@ describe('identity', () => {
     it('R12 hashes again when the parameters have grown', async () => {
       const { default: argon2 } = await import('argon2');
       const old = await argon2.hash(PASSWORD, { type: argon2.argon2id, memoryCost: 8192, timeCost: 1, parallelism: 1 });
-      await world.db.collection('users').updateOne({ email: merchant.email }, { $set: { passwordHash: old } });
+      await world.db.collection<{ _id: string }>('users').updateOne({ _id: merchant.userId }, { $set: { passwordHash: old } });
       assert.equal((await login(merchant.email)).status, 200);
-      const row = await world.db.collection('users').findOne({ email: merchant.email });
-      assert.ok(String(row?.['passwordHash']).startsWith('$argon2id$v=19$m=19456,t=2,p=1$'));
+      const row = await world.db.collection<{ _id: string; passwordHash?: string }>('users').findOne({ _id: merchant.userId });
+      assert.ok(String(row?.passwordHash).startsWith('$argon2id$v=19$m=19456,t=2,p=1$'));
       assert.equal((await login(merchant.email)).status, 200);
     });
   });

@@ -181,7 +181,7 @@ describe('sealed values', () => {
     it('is sealed where it stands before the validator would refuse it, versions unmoved; a cut-off run goes on', async () => {
       const [row, other] = [await add(full()), await add(full(), memberCtx())];
       const gone = await add(full(), memberCtx());
-      await withTransaction(inCompany(ctx, gone.companyId), async (tx) => destroyKeys(tx, gone.companyId));
+      await withTransaction(inCompany(ctx, gone.companyId), async (ctx) => destroyKeys(ctx, gone.companyId));
       const before = [await raw(row._id), await raw(other._id)];
       const sealed = { $set: { pan: 'PLAIN9999X', guardian: PERSON, login: 'plain.9999@shop.example.in' } };
       await house.db.command({ collMod: 'test_readers', validator: {} });

@@ -19,7 +19,13 @@ export function changedUsers(): AsyncIterable<Row<User>> {
   return users.each(everywhere('session feed'), { epoch: { $gt: 0 } }, { fields: ['role', 'locationIds', 'epoch', 'minEpoch'] });
 }
 
+/** The user who signs in with this e-mail address, in any company. */
+export async function userByEmail(reason: string, email: string, fields?: ['_id']): Promise<Row<User> | undefined> {
+  const ctx = everywhere(reason);
+  return users.findOne(ctx, users.blind(ctx, 'email', email), fields ? { fields } : {});
+}
+
 /** The user with this e-mail address, in any company; for the command line and the seed. */
 export async function findUserByEmail(email: string): Promise<Row<User> | undefined> {
-  return users.findOne(everywhere('look-up by e-mail'), { email: email.trim().toLowerCase() });
+  return userByEmail('look-up by e-mail', email);
 }

@@ -9,7 +9,9 @@ import type { StaffRole } from '../../platform/permissions.ts';
 import { runtime } from '../../platform/runtime.ts';
 import { createCompany, noteEmailVerified, type Company } from '../companies/index.ts';
 import { queueMail } from '../notifications/index.ts';
-import { everywhere } from './access.queries.ts';
+import { seal } from '../../platform/db/sealed.ts';
+import { userByEmail } from './access.queries.ts';
+import { contactOf } from './contact.queries.ts';
 import { assertGoodPassword, kit, portalLink } from './identity.kit.ts';
 import { parseEmail, parseName, parsePhone } from './identity.rules.ts';
 import { verificationMail } from './mail.rules.ts';
@@ -67,7 +69,7 @@ export async function newPassword(password: string): Promise<{ passwordHash: str
 
 /** 409 `email_taken` when any company's user has this address. */
 export async function assertEmailFree(email: string): Promise<void> {
-  if (await users.findOne(everywhere('sign-up'), { email }, { fields: ['_id'] })) throw emailTaken();
+  if (await userByEmail('sign-up', email, ['_id'])) throw emailTaken();
 }
 
 function emailTaken(): AppError {
@@ -79,9 +81,17 @@ export function asEmailTaken(error: unknown): never {
   throw error instanceof AppError && error.code === 'user_exists' ? emailTaken() : error;
 }
 
+/** A user as he is told us. */
+interface NewUser extends Omit<User, 'email' | 'name' | 'phone' | 'status' | 'epoch' | 'minEpoch'> {
+  email: string;
+  name: string;
+  phone?: string;
+}
+
 /** Adds a user to the Tx's company; active, with the epoch of the limits he starts under. */
-export async function addUser(tx: Tx, user: Omit<User, 'status' | 'epoch' | 'minEpoch'>): Promise<Row<User>> {
-  return users.insert(tx, { ...user, status: 'active', epoch: user.locationIds === undefined ? 0 : 1, minEpoch: 0 });
+export async function addUser(tx: Tx, { email, name, phone, ...user }: NewUser): Promise<Row<User>> {
+  const person: Pick<User, 'email' | 'name' | 'phone'> = { email: seal(email), name: seal(name), ...(phone === undefined ? {} : { phone: seal(phone) }) };
+  return users.insert(tx, { ...user, ...person, status: 'active', epoch: user.locationIds === undefined ? 0 : 1, minEpoch: 0 });
 }
 
 /** Makes a member of our staff under the platform's own id, with a proved address; 409 `email_taken`. */
@@ -98,15 +108,16 @@ export async function createOperator(ctx: OutsideTx, input: { email: string; nam
 
 /** Mails the user a link that proves the address. */
 export async function askToVerify(tx: Tx, user: Row<User>): Promise<void> {
-  const { secret } = await mintToken(tx, { purpose: 'verifyEmail', email: user.email, userId: user._id }, runtime().config.verifyTokenSeconds);
-  await queueMail(tx, verificationMail({ to: user.email, name: user.name, link: portalLink('verify-email', secret) }));
+  const { email, name } = contactOf(user);
+  const { secret } = await mintToken(tx, { purpose: 'verifyEmail', email, userId: user._id }, runtime().config.verifyTokenSeconds);
+  await queueMail(tx, verificationMail({ to: email, name, link: portalLink('verify-email', secret) }));
 }
 
 /** Proves an address by the mailed secret, once; the first proof of an owner counts for the company. */
 export async function verifyEmail(ctx: OutsideTx, secret: string): Promise<void> {
   const token = await findToken('verifyEmail', secret);
   await withTransaction(inCompany(ctx, token.companyId), async (ctx) => {
-    const user = await users.findOne(ctx, { _id: token.userId ?? '', email: token.email });
+    const user = await users.findOne(ctx, { ...users.blind(ctx, 'email', token.email.reveal()), _id: token.userId ?? '' });
     if (!user) throw tokenInvalid();
     await useToken(ctx, token);
     if (!user.emailVerifiedAt) await users.update(ctx, user._id, { $set: { emailVerifiedAt: now() } }, { version: user.version });

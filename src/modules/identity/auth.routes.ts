@@ -149,7 +149,7 @@ export const authRoutes = [
     response: Joi.object<{ email: string; emailVerified: boolean }>({ email: Joi.string().required(), emailVerified: Joi.boolean().required() }),
     errors: ['token_invalid', 'email_taken'],
     handle: (ctx, { body }) => confirmEmailChange(ctx, body.token),
-    view: ({ email }) => ({ email, emailVerified: true }),
+    view: ({ email }) => ({ email: email.shown(), emailVerified: true }),
   }),
   route({
     method: 'post',

@@ -1,6 +1,7 @@
 import { now } from '../../platform/clock.ts';
 import { inCompany, type OutsideTx } from '../../platform/context.ts';
 import type { Row } from '../../platform/db/collection.ts';
+import { seal } from '../../platform/db/sealed.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { makeFaults } from '../../platform/faults.ts';
 import { runtime } from '../../platform/runtime.ts';
@@ -8,6 +9,7 @@ import { noteSecurityEvent } from '../audit/index.ts';
 import { noteEmailVerified } from '../companies/index.ts';
 import { queueMail } from '../notifications/index.ts';
 import { asEmailTaken, assertEmailFree } from './account.service.ts';
+import { contactOf } from './contact.queries.ts';
 import { portalLink } from './identity.kit.ts';
 import { parseEmail } from './identity.rules.ts';
 import { emailChangeMail, emailNoticeMail } from './mail.rules.ts';
@@ -24,7 +26,8 @@ export async function askForEmailChange(ctx: OutsideTx, input: { email: string }
   const email = faults.take('email', parseEmail(input.email));
   faults.throwIfAny();
   const user = await assertFresh(ctx, input);
-  if (email === user.email) {
+  const present = contactOf(user);
+  if (email === present.email) {
     faults.add('email', 'is your address already');
     faults.throwIfAny();
   }
@@ -33,8 +36,8 @@ export async function askForEmailChange(ctx: OutsideTx, input: { email: string }
   await withTransaction(ctx, async (ctx) => {
     const { secret } = await mintToken(ctx, { purpose: 'changeEmail', email, userId: user._id }, seconds);
     const link = portalLink('confirm-email', secret);
-    await queueMail(ctx, emailChangeMail({ to: email, name: user.name, link, minutes: Math.max(1, Math.floor(seconds / 60)) }));
-    await queueMail(ctx, emailNoticeMail({ to: user.email, name: user.name, done: false }));
+    await queueMail(ctx, emailChangeMail({ to: email, name: present.name, link, minutes: Math.max(1, Math.floor(seconds / 60)) }));
+    await queueMail(ctx, emailNoticeMail({ to: present.email, name: present.name, done: false }));
   });
 }
 
@@ -46,10 +49,11 @@ export async function confirmEmailChange(ctx: OutsideTx, secret: string): Promis
     if (!user) throw tokenInvalid();
     await useToken(ctx, token);
     await useOthers(ctx, user._id, 'changeEmail');
-    const changed = await users.update(ctx, user._id, { $set: { email: token.email, emailVerifiedAt: now() } }, { version: user.version });
+    const changed = await users.update(ctx, user._id, { $set: { email: seal(token.email.reveal()), emailVerifiedAt: now() } }, { version: user.version });
     if (user.role === 'owner') await noteEmailVerified(ctx);
     await noteSecurityEvent(ctx, { type: 'security.email_changed', userId: user._id });
-    await queueMail(ctx, emailNoticeMail({ to: user.email, name: user.name, done: true }));
+    const former = contactOf(user);
+    await queueMail(ctx, emailNoticeMail({ to: former.email, name: former.name, done: true }));
     return changed;
   }).catch(asEmailTaken);
 }

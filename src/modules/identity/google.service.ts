@@ -9,7 +9,7 @@ import { makeFaults } from '../../platform/faults.ts';
 import { randomToken, sameText } from '../../platform/ids.ts';
 import type { ConnectionFacts } from '../../platform/route.ts';
 import { noteSecurityEvent } from '../audit/index.ts';
-import { everywhere } from './access.queries.ts';
+import { everywhere, userByEmail } from './access.queries.ts';
 import { registerCompany } from './account.service.ts';
 import type { SessionForm } from './cookie.service.ts';
 import { authorizationUrl, exchange, type GooglePerson } from './google.client.ts';
@@ -82,7 +82,7 @@ export async function completeGoogle(ctx: OutsideTx, input: Completion, facts: C
     await assertSecondFactor(ctx, known, input.otp);
   };
   const isFailure = (error: unknown): boolean => error instanceof AppError && error.kind === 'unauthenticated' && error.code !== 'mfa_required';
-  await underThrottle(attemptCounters(facts.address, known.email), prove, isFailure);
+  await underThrottle(attemptCounters(facts.address, known.email.reveal()), prove, isFailure);
   if (!(await take(input.ticket, 'ticket'))) throw tokenInvalid();
   if (!linked) await withTransaction(inCompany(ctx, known.companyId), async (ctx) => link(ctx, known, person));
   return enter(ctx, known, facts);
@@ -114,7 +114,7 @@ async function linkedUser(person: GooglePerson): Promise<Row<User> | undefined> 
 
 async function userOf({ email }: GooglePerson): Promise<Row<User> | undefined> {
   const parsed = parseEmail(email);
-  return parsed.ok ? users.findOne(everywhere('Google sign-in'), { email: parsed.value }) : undefined;
+  return parsed.ok ? userByEmail('Google sign-in', parsed.value) : undefined;
 }
 
 function subjectHash({ issuer, subject }: GooglePerson): string {

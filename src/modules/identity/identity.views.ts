@@ -29,9 +29,9 @@ export function userView(row: Row<User>): UserView {
   return {
     id: row._id,
     companyId: row.companyId,
-    name: row.name,
-    email: row.email,
-    ...(row.phone === undefined ? {} : { phone: row.phone }),
+    name: row.name.shown(),
+    email: row.email.shown(),
+    ...(row.phone === undefined ? {} : { phone: row.phone.shown() }),
     role: row.role,
     ...(row.locationIds === undefined ? {} : { locationIds: row.locationIds }),
     status: row.status,
@@ -167,7 +167,7 @@ export interface InvitationView {
 export function invitationView(row: Row<OneTimeToken>): InvitationView {
   return {
     id: row._id,
-    email: row.email,
+    email: row.email.shown(),
     role: row.role ?? '',
     ...(row.locationIds === undefined ? {} : { locationIds: row.locationIds }),
     expiresAt: row.expiresAt.toISOString(),

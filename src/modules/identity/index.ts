@@ -14,7 +14,7 @@ export { findUserByEmail } from './access.queries.ts';
 export { makeAuthenticator, startSessionFeed } from './access.ts';
 export { createOperator, registerCompany, type Registration } from './account.service.ts';
 export { endCompanyAccess } from './end-access.service.ts';
-export { mailReceivers } from './contact.queries.ts';
+export { contactsOf, mailReceivers } from './contact.queries.ts';
 export { noteKyc, ownersOf, peopleOfKyc } from './owner.service.ts';
 export { assertFresh, type Proofs } from './reauth.service.ts';
 export { endCompanySessions, unlockUser } from './staff.service.ts';

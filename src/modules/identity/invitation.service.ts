@@ -47,8 +47,9 @@ export async function invite(ctx: OutsideTx, input: Invitation): Promise<Row<One
 /** Makes the invited member; the mailed link has proved the address. 400 `token_invalid` after the first time. */
 export async function acceptInvitation(ctx: OutsideTx, input: Acceptance): Promise<Row<User>> {
   const token = await findToken('invitation', input.token);
-  const { email, role, locationIds, companyId } = token;
+  const { role, locationIds, companyId } = token;
   if (!role) throw tokenInvalid();
+  const email = token.email.reveal();
   const own = inCompany(ctx, companyId);
   const faults = makeFaults();
   const name = parseName(faults, 'name', input.name);

@@ -1,5 +1,6 @@
 import type { OutsideTx } from '../../platform/context.ts';
 import type { Row } from '../../platform/db/collection.ts';
+import { sealIf } from '../../platform/db/sealed.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { makeFaults } from '../../platform/faults.ts';
 import { noteSecurityEvent } from '../audit/index.ts';
@@ -23,10 +24,10 @@ export async function changeOwnUser(ctx: OutsideTx, { name: newName, phone: newP
   const phone = parsePhone(faults, newPhone);
   faults.throwIfAny();
   const before = await ownUser(ctx);
-  const otherPhone = phone !== undefined && phone !== before.phone;
+  const otherPhone = phone !== undefined && phone !== before.phone?.reveal();
   if (otherPhone || proofs.password !== undefined) await assertFresh(ctx, proofs);
   return withTransaction(ctx, async (ctx) => {
-    const user = await users.update(ctx, ctx.actor.id, { $set: { name, phone } }, { version });
+    const user = await users.update(ctx, ctx.actor.id, { $set: { name: sealIf(name), phone: sealIf(phone) } }, { version });
     if (otherPhone) await noteSecurityEvent(ctx, { type: 'security.phone_changed', userId: user._id });
     return user;
   });

@@ -1,5 +1,6 @@
 import type { Ctx, OutsideTx, Tx } from '../../platform/context.ts';
 import type { Row } from '../../platform/db/collection.ts';
+import { sealIf } from '../../platform/db/sealed.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { conflict, forbidden } from '../../platform/errors.ts';
 import { makeFaults } from '../../platform/faults.ts';
@@ -82,7 +83,7 @@ export async function changeMember(ctx: OutsideTx, id: string, change: MemberCha
       ctx,
       id,
       {
-        $set: { name, role: change.role, locationIds: change.locationIds ?? undefined, ...(moved ? { epoch: member.epoch + 1 } : {}) },
+        $set: { name: sealIf(name), role: change.role, locationIds: change.locationIds ?? undefined, ...(moved ? { epoch: member.epoch + 1 } : {}) },
         ...(change.locationIds === null ? { $unset: { locationIds: '' as const } } : {}),
       },
       { version },

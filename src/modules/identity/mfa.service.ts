@@ -18,7 +18,7 @@ import { users } from './user.model.ts';
 export async function enrollMfa(ctx: OutsideTx, proofs: Proofs): Promise<Enrolment> {
   const user = await assertFresh(ctx, proofs);
   if (user.mfaEnabledAt) throw alreadyOn();
-  const made = newEnrolment(user.email);
+  const made = newEnrolment(user.email.reveal());
   await withTransaction(ctx, async (ctx) => {
     const factor = await mfaFactors.findOne(ctx, { _id: user._id });
     if (factor?.confirmedAt) throw alreadyOn();

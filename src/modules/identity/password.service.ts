@@ -9,8 +9,9 @@ import { noteSecurityEvent } from '../audit/index.ts';
 import { ownCompany } from '../companies/index.ts';
 import { queueMail } from '../notifications/index.ts';
 import { noteGrant } from './access.ts';
-import { everywhere } from './access.queries.ts';
+import { everywhere, userByEmail } from './access.queries.ts';
 import { newPassword } from './account.service.ts';
+import { contactOf } from './contact.queries.ts';
 import { assertGoodPassword, kit, portalLink } from './identity.kit.ts';
 import { parseEmail } from './identity.rules.ts';
 import { resetMail } from './mail.rules.ts';
@@ -52,16 +53,17 @@ function placeOf(address: string): Place {
 
 /** Mails a reset link to an active user with this address, if there is one. */
 export async function sendReset(ctx: OutsideTx, { address, sealed }: ResetPayload): Promise<void> {
-  const email = await openText(SERVICE, placeOf(address), sealed);
-  const user = await users.findOne(everywhere('password reset'), { email });
+  const user = await userByEmail('password reset', await openText(SERVICE, placeOf(address), sealed));
   if (!user || user.status !== 'active') return;
   const live = { userId: user._id, purpose: 'resetPassword' as const, usedAt: { $exists: false }, expiresAt: { $gt: now() } };
   if ((await oneTimeTokens.count(everywhere('password reset'), live, MAX_OPEN_RESETS)) >= MAX_OPEN_RESETS) return;
   const seconds = runtime().config.resetTokenSeconds;
+  // To the address that the account has, whatever was typed.
+  const { email, name } = contactOf(user);
   await withTransaction(inCompany(ctx, user.companyId), async (ctx) => {
     const { secret } = await mintToken(ctx, { purpose: 'resetPassword', email, userId: user._id }, seconds);
     const link = portalLink('reset-password', secret);
-    await queueMail(ctx, resetMail({ to: email, name: user.name, link, minutes: Math.max(1, Math.floor(seconds / 60)) }));
+    await queueMail(ctx, resetMail({ to: email, name, link, minutes: Math.max(1, Math.floor(seconds / 60)) }));
   });
 }
 
@@ -71,7 +73,8 @@ export async function sendReset(ctx: OutsideTx, { address, sealed }: ResetPayloa
  */
 export async function resetPassword(ctx: OutsideTx, secret: string, password: string): Promise<void> {
   const token = await findToken('resetPassword', secret);
-  const user = await users.findOne(everywhere('password reset'), { _id: token.userId ?? '', email: token.email });
+  const across = everywhere('password reset');
+  const user = await users.findOne(across, { ...users.blind(across, 'email', token.email.reveal()), _id: token.userId ?? '' });
   if (!user) throw tokenInvalid();
   const own = inCompany(ctx, user.companyId);
   await assertGoodFor(own, user, password);
@@ -87,13 +90,13 @@ export async function resetPassword(ctx: OutsideTx, secret: string, password: st
   });
   noteGrant(changed);
   await endSessions(user._id, 'password');
-  await openLock(user.email);
+  await openLock(user.email.shown());
 }
 
 /** The password rules with the user's own names; `own` is a ctx of his company. */
 async function assertGoodFor(own: OutsideTx, user: Row<User>, password: string): Promise<void> {
   const company = user.companyId === PLATFORM_COMPANY_ID ? undefined : await ownCompany(own);
-  await assertGoodPassword(password, { email: user.email, name: user.name, ...(company ? { companyName: company.name } : {}) });
+  await assertGoodPassword(password, { ...contactOf(user), ...(company ? { companyName: company.name } : {}) });
 }
 
 export interface NewPassword {

@@ -8,6 +8,7 @@ import { runtime } from '../../platform/runtime.ts';
 import { sameHash } from '../../platform/tokens.ts';
 import { noteSecurityEvent } from '../audit/index.ts';
 import type { Company } from '../companies/index.ts';
+import { userByEmail } from './access.queries.ts';
 import { registerCompany, type Registration } from './account.service.ts';
 import { kit } from './identity.kit.ts';
 import { parseEmail } from './identity.rules.ts';
@@ -46,7 +47,7 @@ export interface Credentials {
 export async function signIn(ctx: OutsideTx, input: Credentials, facts: ConnectionFacts): Promise<SignedIn> {
   const parsed = parseEmail(input.email);
   const email = parsed.ok ? parsed.value : input.email.trim().toLowerCase();
-  const known = await users.findOne(ctx, { email });
+  const known = await userByEmail('sign-in', email);
   const deviceId = input.deviceToken === undefined ? undefined : knownDevice(known, input.deviceToken);
   const onLocked = (): Promise<void> => noteLocked(ctx, known);
   const counters = deviceId === undefined ? { ...attemptCounters(facts.address, email), onLocked } : deviceCounters(deviceId);

@@ -17,7 +17,7 @@ export async function unlockUser(ctx: OutsideTx, userId: string): Promise<Row<Us
     await noteSecurityEvent(ctx, { type: 'security.unlocked', userId });
     return users.update(ctx, userId, { $set: { unlockedAt: now() } }, { version: seen.version });
   });
-  await openLock(user.email);
+  await openLock(user.email.shown());
   return row;
 }
 

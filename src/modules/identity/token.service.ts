@@ -1,6 +1,7 @@
 import { now, nowMs } from '../../platform/clock.ts';
 import type { Tx } from '../../platform/context.ts';
 import type { Row } from '../../platform/db/collection.ts';
+import { seal } from '../../platform/db/sealed.ts';
 import { invalid, type AppError } from '../../platform/errors.ts';
 import { everywhere } from './access.queries.ts';
 import { kit } from './identity.kit.ts';
@@ -8,13 +9,15 @@ import { oneTimeTokens, type OneTimeToken, type TokenKind } from './user.model.t
 
 const KEEP_TOKENS_MS = 7 * 86_400_000;
 
-type NewToken = Pick<OneTimeToken, 'purpose' | 'email' | 'userId' | 'role' | 'locationIds'>;
+interface NewToken extends Pick<OneTimeToken, 'purpose' | 'userId' | 'role' | 'locationIds'> {
+  email: string;
+}
 
 /** Stores a new one-time token and answers its secret, for a mail. */
 export async function mintToken(tx: Tx, token: NewToken, seconds: number): Promise<{ secret: string; row: Row<OneTimeToken> }> {
   const { token: secret, hash } = kit().tokens.mint(token.purpose);
   const expiresAt = new Date(nowMs() + seconds * 1000);
-  const row = await oneTimeTokens.insert(tx, { ...token, hash, expiresAt, purgeAt: new Date(expiresAt.getTime() + KEEP_TOKENS_MS) });
+  const row = await oneTimeTokens.insert(tx, { ...token, email: seal(token.email), hash, expiresAt, purgeAt: new Date(expiresAt.getTime() + KEEP_TOKENS_MS) });
   return { secret, row };
 }
 

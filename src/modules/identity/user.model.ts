@@ -1,14 +1,15 @@
 import { defineCollection } from '../../platform/db/collection.ts';
+import type { Sealed } from '../../platform/db/sealed.ts';
 import type { Role } from '../../platform/permissions.ts';
 
 export type UserStatus = 'active' | 'disabled';
 
 /** A person who signs in: a member of one company, or our staff under the platform's own id. */
 export interface User {
-  /** Lower case; unique over all companies. */
-  email: string;
-  name: string;
-  phone?: string;
+  /** Lower case; unique over all companies, and found before any of them is known. */
+  email: Sealed<string, string>;
+  name: Sealed<string, string>;
+  phone?: Sealed<string, string>;
   role: Role;
   /** Limits a member to these locations; absent means all. */
   locationIds?: string[];
@@ -36,9 +37,6 @@ export const users = defineCollection<User>({
   name: 'users',
   rowName: 'user',
   fields: {
-    email: { type: String, required: true, maxlength: 254 },
-    name: { type: String, required: true, maxlength: 200 },
-    phone: { type: String },
     role: { type: String, required: true, enum: ['owner', 'admin', 'operations', 'finance', 'viewer', 'operator', 'platform_admin'] },
     locationIds: { type: [String], default: undefined },
     status: { type: String, required: true, enum: ['active', 'disabled'] },
@@ -51,10 +49,15 @@ export const users = defineCollection<User>({
     epoch: { type: Number, required: true },
     minEpoch: { type: Number, required: true },
   },
-  personal: { name: '[erased]', email: (id) => `erased-${id}@erased.invalid`, phone: null, passwordHash: NO_PASSWORD },
+  sealed: {
+    email: { required: true, mask: 'email', search: { email: { of: (email: string) => email, scope: 'platform', form: 'email' } } },
+    name: { required: true, mask: 'name' },
+    phone: { mask: 'phone' },
+  },
+  personal: { passwordHash: NO_PASSWORD },
   bounds: { locationIds: 200 },
   indexes: [
-    { keys: { email: 1 }, unique: true },
+    { keys: { 'blind.email': 1 }, unique: true, partial: { 'blind.email': { $exists: true } } },
     { keys: { companyId: 1, role: 1, _id: 1 } },
     // Only users with a history are loaded into every process; nearly all have epoch 0.
     { keys: { epoch: 1 }, partial: { epoch: { $gt: 0 } } },
@@ -72,7 +75,7 @@ export interface OneTimeToken {
   /** The user it was made for; absent on invitations. */
   userId?: string;
   /** The address that the link was sent to. */
-  email: string;
+  email: Sealed<string, string>;
   role?: Role;
   locationIds?: string[];
   /** The server removes the row some days after its end. */
@@ -88,12 +91,11 @@ export const oneTimeTokens = defineCollection<OneTimeToken>({
     expiresAt: { type: Date, required: true },
     usedAt: { type: Date },
     userId: { type: String },
-    email: { type: String, required: true },
     role: { type: String },
     locationIds: { type: [String], default: undefined },
     purgeAt: { type: Date, required: true },
   },
-  personal: { email: '[erased]' },
+  sealed: { email: { required: true, mask: 'email' } },
   privacy: 'none',
   bounds: { locationIds: 200 },
   indexes: [

@@ -5,7 +5,7 @@ import { withTransaction } from '../../platform/db/transaction.ts';
 import { AppError, conflict } from '../../platform/errors.ts';
 import { runtime } from '../../platform/runtime.ts';
 import { ownCompany, setKycStatus } from '../companies/index.ts';
-import { noteKyc, peopleOfKyc } from '../identity/index.ts';
+import { contactsOf, noteKyc, peopleOfKyc } from '../identity/index.ts';
 import { queueMail } from '../notifications/index.ts';
 import { statusMail } from './kyc.mail.rules.ts';
 import { COMPANY_OWN, kycEvents, kycs, type DocumentState, type Documents, type Kyc, type KycDocument } from './kyc.model.ts';
@@ -121,7 +121,7 @@ async function carry(tx: Tx, before: Row<Kyc>, after: Row<Kyc>, moves: readonly 
   if (told.length === 0) return;
   const company = await ownCompany(tx);
   const lines = told.map(({ document, reason }) => ({ document, status: statusOf(after.documents, document), reason: reason ?? '' }));
-  for (const person of people) await queueMail(tx, statusMail({ to: person.email, name: person.name, company: company.name, overall: after.status, lines }));
+  for (const { email, name } of contactsOf(people)) await queueMail(tx, statusMail({ to: email, name, company: company.name, overall: after.status, lines }));
 }
 
 async function carryToCompany(tx: Tx, before: Row<Kyc>, after: Row<Kyc>): Promise<void> {

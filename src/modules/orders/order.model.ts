@@ -47,7 +47,7 @@ export const SEALED_CUSTOMER: SealedSpec = {
   required: true,
   mask: ({ name, phone, email }: Customer): Customer =>
     name === ERASED ? { name, phone } : { name: maskName(name), phone: maskPhone(phone), ...(email === undefined ? {} : { email: maskEmail(email) }) },
-  search: { phone: (v: Customer) => unlessErased(v.phone), email: (v: Customer) => v.email },
+  search: { phone: (v: Customer) => unlessErased(v.phone), email: { of: (v: Customer) => v.email, form: 'email' } },
 };
 
 /** How addresses are sealed on orders and shipments. */

@@ -2,7 +2,7 @@ import { createHmac, createSecretKey, hkdfSync, randomBytes, type KeyObject } fr
 import mongoose from 'mongoose';
 import { now } from '../clock.ts';
 import { PLATFORM_COMPANY_ID } from '../context.ts';
-import { conflict } from '../errors.ts';
+import { conflict, type AppError } from '../errors.ts';
 import { runtime } from '../runtime.ts';
 import { followChanges } from './change-feed.ts';
 import { connection, connectionCount } from './connect.ts';
@@ -183,6 +183,11 @@ export function writingKey(owner: KeyOwner): DataKey | Promise<DataKey> {
   return known?.state === 'usable' && isSettled(known) ? known : loadWritingKey(owner);
 }
 
+/** The refusal to seal anything for a company that is erased. */
+export function dataErased(): AppError {
+  return conflict('data_erased', 'The personal data of this company has been erased');
+}
+
 /** The next generation of an owner's key: what is written from now on is sealed with it. */
 export async function rotateKey(owner: KeyOwner): Promise<DataKey> {
   const row = await newestRow(owner);
@@ -226,7 +231,7 @@ function loadWritingKey(owner: KeyOwner): Promise<DataKey> {
   const load = async (): Promise<DataKey> => {
     const row = await newestRow(owner);
     const usable = row?.wrapped !== undefined;
-    if (row && !usable && row.closed) throw conflict('data_erased', 'The personal data of this company has been erased');
+    if (row && !usable && row.closed) throw dataErased();
     const key = usable ? heldKey(row._id).take(row) : await makeKey(owner, (row?.generation ?? 0) + 1);
     if (key.state !== 'usable') {
       runtime().log.error('keys.locked', { keyId: key.id, companyId: owner.companyId, purpose: owner.purpose });

@@ -5,6 +5,7 @@ export const MASKS = {
   pan: (value: string) => `${'X'.repeat(Math.max(0, value.length - 1))}${value.slice(-1)}`,
   /** Of a short value four characters would be most of it. */
   last4: (value: string) => (value.length < 8 ? 'X'.repeat(value.length) : `${'X'.repeat(value.length - 4)}${value.slice(-4)}`),
+  name: maskName,
   phone: maskPhone,
   email: maskEmail,
 } as const;

@@ -198,6 +198,11 @@ export function seal<V, M = unknown>(value: V): Sealed<V, M> {
   return Sealed.fresh<V, M>(value);
 }
 
+/** The same for a value that may be missing. */
+export function sealIf<V, M = unknown>(value: V | undefined): Sealed<V, M> | undefined {
+  return value === undefined ? undefined : seal<V, M>(value);
+}
+
 /** The shape of a mask with every text in it replaced. */
 export function erased(mask: unknown): unknown {
   if (typeof mask !== 'object' || mask === null) return ERASED;

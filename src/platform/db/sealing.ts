@@ -1,5 +1,6 @@
 import { blindIndex } from './blind-index.ts';
-import { heldKey, isSettled, settleKeys, writingKey, type DataKey, type KeyPurpose } from './keyring.ts';
+import { AppError } from '../errors.ts';
+import { dataErased, heldKey, isSettled, settleKeys, writingKey, type DataKey, type KeyPurpose } from './keyring.ts';
 import { ENVELOPE, keyIdOf, Sealed, sealEnvelope } from './sealed.ts';
 import { sealedChange, unsealed } from './sealing.change.ts';
 import { assertSealedFilter } from './sealing.filter.ts';
@@ -58,7 +59,12 @@ async function writingKeys(companyId: string, purposes: readonly KeyPurpose[]): 
   const keys = new Map<KeyPurpose, DataKey>();
   for (const purpose of purposes) {
     const key = writingKey({ companyId, purpose });
-    keys.set(purpose, key instanceof Promise ? await key : key);
+    try {
+      keys.set(purpose, key instanceof Promise ? await key : key);
+    } catch (error) {
+      // What is sealed is erased for good; the rest of the rows (a status, a late scan) still changes.
+      if (!(error instanceof AppError && error.code === 'data_erased')) throw error;
+    }
   }
   return keys;
 }
@@ -68,7 +74,7 @@ function makeWriter(spec: CollectionSpec, fields: readonly SealedField[], compan
   const value = (field: SealedField, id: string, given: unknown): SealedParts => {
     if (!(given instanceof Sealed)) throw new Error(`${field.path} of ${spec.name} is sealed: write seal(value)`);
     const key = keys.get(field.purpose);
-    if (!key) throw new Error('No key for this purpose');
+    if (!key) throw dataErased();
     const place = { collection: spec.name, id, path: field.path };
     const clear = given.text();
     const envelope = given.envelopeFor(place, key) ?? sealEnvelope(key, place, clear);
