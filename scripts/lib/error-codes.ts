@@ -5,7 +5,7 @@ const CODE = "'([a-z]+(?:_[a-z0-9]+)*)'";
 /** The ways in which the source names a code: factories, their helpers, declared refusals of routes, failed outcomes. */
 const NAMED = [
   new RegExp(`\\b(?:invalid|unauthenticated|forbidden|conflict|limited|unavailable|listing|refuse|refusal|refused)\\(\\s*${CODE}`, 'g'),
-  new RegExp(`new AppError\\(\\s*'[a-z_]+',\\s*${CODE}`, 'g'),
+  new RegExp(`(?:new AppError|super)\\(\\s*'[a-z_]+',\\s*${CODE}`, 'g'),
   new RegExp(`\\bcode = ${CODE}`, 'g'),
   new RegExp(`ok: false,[^}]*?\\bcode: ${CODE}`, 'g'),
   new RegExp(`return \\{ code: ${CODE}, message`, 'g'),

@@ -85,9 +85,12 @@ export async function claim(key: string): Promise<(() => void) | undefined> {
 
 const REPLAYED_KINDS = new Set(['conflict', 'not_found', 'invalid', 'stale']);
 
+/** What may be otherwise a moment later with the same request. */
+const NOT_REPLAYED = new Set(['request_in_progress', 'idempotency_key_reused', 'sealed_value_unreadable']);
+
 /** True for refusals that business rules decided: they are stored and replayed; 5xx, 503, 401 and 403 are not. */
 export function isStorableRefusal(error: unknown): error is AppError {
-  return error instanceof AppError && REPLAYED_KINDS.has(error.kind) && error.code !== 'request_in_progress' && error.code !== 'idempotency_key_reused';
+  return error instanceof AppError && REPLAYED_KINDS.has(error.kind) && !NOT_REPLAYED.has(error.code);
 }
 
 /** Stores a refusal by a write of its own; an answer that is there already stays. */

@@ -627,7 +627,7 @@ describe('KYC', () => {
       const stolen = await chunks.findOne({ files_id: fileId(one.id) as never });
       await chunks.updateOne({ files_id: fileId(two.id) as never }, { $set: { data: stolen?.['data'] } });
       await world.db.collection('uploads.files').updateOne({ _id: fileId(two.id) as never }, { $set: { length: stolen?.['data'].length() } });
-      assert.equal((await world.api('GET', `/v1/kyc/documents/${two.id}`, { token: who.token })).status, 500);
+      assert.equal((await world.api('GET', `/v1/kyc/documents/${two.id}`, { token: who.token })).status, 409);
       assert.equal((await world.api('GET', `/v1/kyc/documents/${one.id}`, { token: who.token })).status, 200);
     });
 

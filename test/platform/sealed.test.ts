@@ -251,7 +251,7 @@ describe('sealed values', () => {
           return String(error);
         }
       }));
-      assert.deepEqual([...errors], ['UnreadableError: A sealed value cannot be read']);
+      assert.deepEqual([...errors], ['UnreadableError: A stored value cannot be read: it was changed or moved in the database, or its key is missing. Enter it again, or have it restored']);
       for (const wrong of [{ ...place, id: 'j' }, { ...place, path: 'q' }, { ...place, collection: 'd' }, { collection: 'ci', id: '', path: 'p' }]) {
         assert.throws(() => openEnvelope(key, wrong, envelope), { name: 'UnreadableError' });
       }

@@ -19,15 +19,20 @@ export async function ownKyc(ctx: Ctx): Promise<Row<Kyc> | undefined> {
   return findKyc(ctx);
 }
 
-/** Saves the PAN and asks the provider; a GSTIN of another PAN is then in doubt. The same value again changes nothing. */
+/**
+ * Saves the PAN and asks the provider; a GSTIN of another PAN is then in doubt. The same value again changes nothing; in
+ * the place of one that cannot be read any more every value is another one.
+ */
 export async function savePan(ctx: OutsideTx, input: PanInput): Promise<Row<Kyc>> {
   const record = normalizePan(input, now());
   return changeKyc(ctx, async (ctx, row) => {
-    if (holds(row, 'pan', { ...record, holderType: row.holderType }, { ...row.pan?.reveal(), holderType: input.holderType })) return row;
-    const doubtful = row.gstin && panOfGstin(row.gstin.reveal()) !== record.number;
+    if (holds(row, 'pan', { ...record, holderType: row.holderType }, { ...row.pan?.opened(), holderType: input.holderType })) return row;
+    const gstin = row.gstin?.opened();
+    const doubt = gstin === undefined ? 'This GSTIN cannot be read any more; enter it again' : 'The PAN inside this GSTIN is not the PAN of this KYC';
+    const doubtful = row.gstin && (gstin === undefined || panOfGstin(gstin) !== record.number);
     const moves: Move[] = [
       { document: 'pan', event: 'saved', newValue: {} },
-      ...(doubtful ? [{ document: 'gstin' as const, event: 'questioned' as const, reason: 'The PAN inside this GSTIN is not the PAN of this KYC' }] : []),
+      ...(doubtful ? [{ document: 'gstin' as const, event: 'questioned' as const, reason: doubt }] : []),
     ];
     return moveDocuments(ctx, row, moves, { $set: { pan: seal(record), holderType: input.holderType } });
   });
@@ -37,8 +42,8 @@ export async function savePan(ctx: OutsideTx, input: PanInput): Promise<Row<Kyc>
 export async function saveGstin(ctx: OutsideTx, number: string): Promise<Row<Kyc>> {
   normalizeGstin(number, undefined);
   return changeKyc(ctx, async (ctx, row) => {
-    const gstin = normalizeGstin(number, row.pan?.reveal().number);
-    if (holds(row, 'gstin', gstin, row.gstin?.reveal())) return row;
+    const gstin = normalizeGstin(number, row.pan?.opened()?.number);
+    if (holds(row, 'gstin', gstin, row.gstin?.opened())) return row;
     return moveDocuments(ctx, row, [{ document: 'gstin', event: 'saved', newValue: {} }], { $set: { gstin: seal(gstin) } });
   });
 }
@@ -48,7 +53,7 @@ export async function saveBankAccount(ctx: OutsideTx, input: BankInput): Promise
   const { record, branchKnown } = normalizeBank(input, await loadIfscTable());
   const newValue = branchKnown ? {} : { note: 'The branch of this IFSC is not in our list' };
   return changeKyc(ctx, async (ctx, row) => {
-    if (holds(row, 'bankAccount', record, row.bankAccount?.reveal())) return row;
+    if (holds(row, 'bankAccount', record, row.bankAccount?.opened())) return row;
     return moveDocuments(ctx, row, [{ document: 'bankAccount', event: 'saved', newValue }], { $set: { bankAccount: seal(record) } });
   });
 }

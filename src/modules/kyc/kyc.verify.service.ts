@@ -57,7 +57,7 @@ async function questionOf(ctx: OutsideTx, row: Row<Kyc>, document: KycDocument):
   }
   if (document === 'gstin') {
     const { gstin, pan } = row;
-    return gstin && ((provider, call) => provider.verifyGstin(present({ number: gstin.reveal(), pan: pan?.reveal().number }), call));
+    return gstin && ((provider, call) => provider.verifyGstin(present({ number: gstin.reveal(), pan: pan?.opened()?.number }), call));
   }
   const { bankAccount } = row;
   return bankAccount && ((provider, call) => provider.verifyBankAccount(bankAccount.reveal(), call));
@@ -86,7 +86,9 @@ async function noteResult(ctx: OutsideTx, verification: Verification, check: Pro
 /** An account in another name than the PAN's is evidence too. */
 function holderNote({ pan, bankAccount }: Row<Kyc>): string | undefined {
   if (!pan || !bankAccount) return undefined;
-  const compared = compareNames(pan.reveal().name, bankAccount.reveal().holderName);
+  const [holder, account] = [pan.opened(), bankAccount.opened()];
+  if (!holder || !account) return 'The names cannot be compared: a saved value cannot be read any more';
+  const compared = compareNames(holder.name, account.holderName);
   if (compared === 'same') return undefined;
   return compared === 'similar' ? 'The holder of the account and the name on the PAN are similar' : 'The holder of the account is another one than the name on the PAN';
 }

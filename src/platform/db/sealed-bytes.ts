@@ -2,7 +2,8 @@ import { createCipheriv, createDecipheriv, randomBytes, timingSafeEqual } from '
 import { conflict } from '../errors.ts';
 import { runtime } from '../runtime.ts';
 import { heldKey, settleKeys, writingKey, type KeyOwner } from './keyring.ts';
-import { authentication, UnreadableError, type Place } from './sealed.ts';
+import { authentication, isKeyOf, sealAlarm, UnreadableError, type Place } from './sealed.ts';
+import { openTransaction } from './tx.ts';
 
 const HEAD = /^e1\.([A-Za-z0-9-]{1,16})\.b\n/;
 const [IV_BYTES, TAG_BYTES, BLOCK_BYTES, MAX_HEAD_BYTES] = [16, 32, 16, 32];
@@ -30,6 +31,7 @@ export async function openBytes(owner: KeyOwner, place: Place, stored: Buffer): 
     if (error instanceof UnreadableError) {
       const { collection, id, path } = place;
       runtime().log.error('sealed.unreadable', { collection, rowId: id, path, companyId: owner.companyId });
+      openTransaction.exit(() => setImmediate(() => sealAlarm.ring(place, owner.companyId)));
     }
     throw error;
   }
@@ -40,11 +42,11 @@ async function open(owner: KeyOwner, place: Place, stored: Buffer): Promise<Buff
   if (head === undefined || keyId === undefined) throw new UnreadableError();
   const key = heldKey(keyId);
   await settleKeys([key]);
-  if (key.state === 'destroyed') throw conflict('data_erased', 'This personal data has been erased');
+  if (key.state === 'destroyed' && isKeyOf(key, owner)) throw conflict('data_erased', 'This personal data has been erased');
   const body = stored.subarray(head.length, -TAG_BYTES);
   const whole = body.length >= IV_BYTES + BLOCK_BYTES && body.length % BLOCK_BYTES === 0;
   const tag = whole ? authentication(key, place, body) : undefined;
-  if (!key.cipher || !tag || key.companyId !== owner.companyId || key.purpose !== owner.purpose || !timingSafeEqual(tag, stored.subarray(-TAG_BYTES))) throw new UnreadableError();
+  if (!key.cipher || !tag || !isKeyOf(key, owner) || !timingSafeEqual(tag, stored.subarray(-TAG_BYTES))) throw new UnreadableError();
   const decipher = createDecipheriv('aes-256-cbc', key.cipher, body.subarray(0, IV_BYTES));
   return Buffer.concat([decipher.update(body.subarray(IV_BYTES)), decipher.final()]);
 }

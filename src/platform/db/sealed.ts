@@ -1,7 +1,7 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto';
 import { inspect } from 'node:util';
 import fieldEncryption from 'mongoose-field-encryption';
-import { conflict } from '../errors.ts';
+import { AppError, conflict } from '../errors.ts';
 import { LOG_AS } from '../logger.redact.ts';
 import { runtime } from '../runtime.ts';
 import { heldKey, settleKeys, writingKey, type DataKey, type KeyOwner } from './keyring.ts';
@@ -19,13 +19,14 @@ export interface Place {
 export const ENVELOPE = /^e1\.[A-Za-z0-9-]{1,16}\.[A-Za-z0-9_-]{86,}$/;
 
 const VERSION = 'e1';
+const UNREADABLE = 'A stored value cannot be read: it was changed or moved in the database, or its key is missing. Enter it again, or have it restored';
 const HIDDEN = '[sealed]';
 const ERASED = '[erased]';
 
-/** A stored value that does not open: moved, changed, or its key is not here. One error for every cause. */
-export class UnreadableError extends Error {
+/** 409: a stored value does not open, because it was moved or changed, or its key is not here. One error for every cause. */
+export class UnreadableError extends AppError {
   constructor() {
-    super('A sealed value cannot be read');
+    super('conflict', 'sealed_value_unreadable', UNREADABLE);
     this.name = 'UnreadableError';
   }
 }
@@ -83,7 +84,12 @@ export function keyIdOf(envelope: string): string {
   return end > 3 && end <= 19 ? envelope.slice(3, end) : '';
 }
 
-/** Who is told of a value that does not open although its key is here: it was changed or moved. Set by the alerts module. */
+/** True when a key seals for this owner: the keys of the system are the platform's, whatever company is named. */
+export function isKeyOf(key: DataKey, owner: KeyOwner): boolean {
+  return key.purpose === owner.purpose && (owner.purpose === 'system' || key.companyId === owner.companyId);
+}
+
+/** Who is told of a value that does not open: it was changed or moved, or names a key that nobody has. Set by the alerts module. */
 export const sealAlarm = { ring: (_place: Place, _companyId: string): void => undefined };
 
 /** A value as it was read: its envelope, and all that must fit it. */
@@ -124,12 +130,21 @@ export class Sealed<V, M = unknown> {
 
   /** What may be shown; `[erased]` in its place when the key is destroyed. */
   get mask(): M {
-    return this.#bound?.key.state === 'destroyed' ? (erased(this.#mask) as M) : this.#mask;
+    return this.#erased() ? (erased(this.#mask) as M) : this.#mask;
   }
 
   /** The value. 409 `data_erased` when its key is destroyed; throws UnreadableError, and logs it, when it does not open. */
   reveal(): V {
     return JSON.parse(this.text()) as V;
+  }
+
+  /** The value, or undefined when it does not open any more: for changes that put another in its place. */
+  opened(): V | undefined {
+    try {
+      return this.reveal();
+    } catch {
+      return undefined;
+    }
   }
 
   /** The value, or its mask when it does not open any more: for views that must not fail because of one value. */
@@ -144,20 +159,25 @@ export class Sealed<V, M = unknown> {
   /** The JSON text inside; for the door only. */
   text(): string {
     const bound = this.#bound;
-    if (bound?.key.state === 'destroyed') throw conflict('data_erased', 'This personal data has been erased');
+    if (this.#erased()) throw conflict('data_erased', 'This personal data has been erased');
     if (this.#clear !== undefined) return this.#clear;
     if (!bound) throw new UnreadableError();
     try {
       const { key, owner, place, envelope } = bound;
-      if (key.state !== 'usable' || key.purpose !== owner.purpose || (owner.purpose !== 'system' && key.companyId !== owner.companyId)) throw new UnreadableError();
+      if (key.state !== 'usable' || !isKeyOf(key, owner)) throw new UnreadableError();
       return openEnvelope(key, place, envelope);
     } catch (error) {
       const { collection, id, path } = bound.place;
       runtime().log.error('sealed.unreadable', { collection, rowId: id, path, companyId: bound.owner.companyId, keyState: bound.key.state });
-      // Outside of the reader's transaction, which may be open and fail.
-      if (bound.key.state === 'usable') openTransaction.exit(() => setImmediate(() => sealAlarm.ring(bound.place, bound.owner.companyId)));
+      // Outside of the reader's transaction, which may be open and fail. A key that waits for its own key is nobody's attack.
+      if (bound.key.state !== 'locked') openTransaction.exit(() => setImmediate(() => sealAlarm.ring(bound.place, bound.owner.companyId)));
       throw error;
     }
+  }
+
+  /** The key of another owner erases nothing here: a value that was moved is unreadable, whatever became of its key. */
+  #erased(): boolean {
+    return this.#bound?.key.state === 'destroyed' && isKeyOf(this.#bound.key, this.#bound.owner);
   }
 
   /** The envelope, when it is already right for this place and key. */
