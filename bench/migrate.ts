@@ -1,25 +1,65 @@
-import { readFile } from 'node:fs/promises';
+import { fork } from 'node:child_process';
+import { readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import mongoose from 'mongoose';
 import '../src/modules.ts';
-import { kycTakeover } from '../scripts/migrations/migrate-encrypt-kyc.ts';
 import { runMigrations } from '../scripts/migrations/runner/run.ts';
-import { legacyReader } from '../scripts/migrations/runner/legacy-values.ts';
-import { sealedRows, type Help, type LegacyDoc } from '../scripts/migrations/runner/takeover.ts';
-import { loadConfig } from '../src/config.ts';
-import { disconnect } from '../src/platform/db/connect.ts';
+import { loadConfig, type Config } from '../src/config.ts';
+import { connection, disconnect } from '../src/platform/db/connect.ts';
+import { LEGACY_COLLECTIONS } from '../src/platform/db/migration-state.ts';
 import { digestOf } from '../src/platform/db/raw.ts';
 import { startTemporary } from '../src/platform/embedded/temporary.ts';
 import { makeLogger } from '../src/platform/logger.ts';
 import { connectDatabase } from '../src/service.ts';
+import { databaseUri } from './lib/service.ts';
+import { cpuMs, median, printTable, report } from './lib/measure.ts';
+import { rawRewrite, takeovers, targets } from './raw/migrate.ts';
 
-// Run by hand: node --import=tsx bench/migrate.ts [rows]. The KYC migration against a plain rewrite of the same rows with the
-// same sealing (read, convert, seal, insert, delete; no backup, no transaction, no verification), in one run.
-const ROWS = Number(process.argv[2] ?? 100_000);
-const BATCH = 500;
+// Run by hand: node --import=tsx bench/migrate.ts [copies of data/legacy, 100 = 99,900 rows] [rounds]. The migrations, up and
+// down, beside a plain rewrite of the same rows with the same sealing: each in a process of its own, on fresh copies, in turn.
+const COPIES = Number(process.argv[2] ?? 100);
+const ROUNDS = Number(process.argv[3] ?? 3);
 const LEGACY_SECRET = 'legacy-sample-secret-not-for-use';
 const { EJSON, ObjectId } = mongoose.mongo.BSON;
 type Plain = Record<string, unknown>;
+type Kind = 'raw' | 'up' | 'down';
+
+/** What one process has done. */
+interface Done {
+  seconds: Record<string, number>;
+  rssMb: number;
+  cpuMs: number;
+}
+
+async function open(uri: string): Promise<{ config: Config; db: mongoose.mongo.Db }> {
+  const config = await loadConfig({ NODE_ENV: 'test', DATA_DIR: join(tmpdir(), `dakiya-bench-${process.ppid}`), MONGODB_URI: uri, LEGACY_ENCRYPTION_SECRET: LEGACY_SECRET });
+  await connectDatabase({ config, log: makeLogger({ level: 'error', stream: process.stderr }), mongodbUri: uri });
+  const { db } = connection();
+  if (!db) throw new Error('Not connected');
+  return { config, db };
+}
+
+/** One way over one database, in this process. */
+async function perform(kind: Kind, uri: string): Promise<Done> {
+  const { config, db } = await open(uri);
+  const seconds: Record<string, number> = {};
+  const timed = async (name: string, work: () => Promise<unknown>): Promise<void> => {
+    const from = performance.now();
+    await work();
+    seconds[name] = (performance.now() - from) / 1000;
+  };
+  const io = { step: () => undefined, event: () => undefined };
+  if (kind === 'up') await runMigrations(config, { direction: 'up', to: 'indexes' }, io);
+  for (const spec of kind === 'down' ? [...takeovers].reverse() : takeovers) {
+    if (kind === 'raw') await timed(spec.name, () => rawRewrite(db, spec, config));
+    if (kind === 'up') await timed(spec.name, () => runMigrations(config, { direction: 'up', to: spec.name }, io));
+    if (kind === 'down') await timed(spec.name, () => runMigrations(config, { direction: 'down' }, io));
+  }
+  await disconnect();
+  return { seconds, rssMb: process.resourceUsage().maxRSS / 1024, cpuMs: cpuMs(process.pid) };
+}
 
 async function sample(name: string): Promise<Plain[]> {
   const text = await readFile(fileURLToPath(new URL(`../data/legacy/${name}.jsonl`, import.meta.url)), 'utf8');
@@ -34,59 +74,75 @@ function copyOf(doc: Plain, n: number): Plain {
     bytes.writeUInt32BE((bytes.readUInt32BE(0) + n * 7919) >>> 0, 0);
     return new ObjectId(bytes);
   };
-  return { ...doc, _id: moved(doc['_id']), ...(doc['companyId'] ? { companyId: moved(doc['companyId']) } : {}), ...(doc['userId'] ? { userId: moved(doc['userId']) } : {}) };
+  const own = Object.fromEntries(['_id', 'companyId', 'userId'].filter((key) => doc[key] !== undefined).map((key) => [key, moved(doc[key])]));
+  return { ...doc, ...own, ...(typeof doc['email'] === 'string' ? { email: `c${n}.${doc['email']}` } : {}), ...(typeof doc['refreshToken'] === 'string' ? { refreshToken: `${doc['refreshToken']}${n}` } : {}) };
 }
 
 async function load(db: mongoose.mongo.Db): Promise<void> {
-  for (const name of ['companies', 'kycs', 'users']) {
+  await db.dropDatabase();
+  for (const name of LEGACY_COLLECTIONS) {
     const docs = await sample(name);
-    for (let n = 0; n < Math.ceil(ROWS / 300); n += 1) await db.collection(name).insertMany(docs.map((doc) => copyOf(doc, n)) as never);
-    // The former product looked people and records up by their company too.
-    if (name !== 'companies') await db.collection(name).createIndex({ companyId: 1 });
+    for (let n = 0; n < COPIES; n += 1) await db.collection(name).insertMany(docs.map((doc) => copyOf(doc, n)) as never);
+    // The former product looked its rows up by their company or user too.
+    if (name === 'kycs' || name === 'users') await db.collection(name).createIndex({ companyId: 1 });
+    if (name === 'sessions') await db.collection(name).createIndex({ userId: 1 });
   }
 }
 
-const server = await startTemporary('bench', {});
-const log = makeLogger({ level: 'error', stream: process.stderr });
-const open = async (name: string): Promise<mongoose.mongo.Db> => {
-  const uri = server.uri.replace(/\/(?:[^/?]*)(\?|$)/, `/${name}$1`);
-  const config = await loadConfig({ NODE_ENV: 'test', DATA_DIR: `/tmp/dakiya-bench-${process.pid}`, MONGODB_URI: uri, LEGACY_ENCRYPTION_SECRET: LEGACY_SECRET });
-  await connectDatabase({ config, log, mongodbUri: uri });
-  const { db } = mongoose.connection;
-  if (!db) throw new Error('Not connected');
-  await load(db);
-  return db;
-};
-const config = await loadConfig({ NODE_ENV: 'test', DATA_DIR: `/tmp/dakiya-bench-${process.pid}`, LEGACY_ENCRYPTION_SECRET: LEGACY_SECRET });
-const io = { step: () => undefined, event: () => undefined };
-const seconds = async (work: () => Promise<unknown>): Promise<number> => {
-  const from = performance.now();
-  await work();
-  return (performance.now() - from) / 1000;
-};
+async function child(kind: Kind, uri: string): Promise<Done> {
+  const profile = process.env['BENCH_PROFILE'] === kind ? ['--cpu-prof', '--cpu-prof-dir=.data/profiles'] : [];
+  const process_ = fork(fileURLToPath(import.meta.url), ['child', kind, uri], { execArgv: ['--import=tsx', ...profile], stdio: 'inherit' });
+  return new Promise((resolve, reject) => {
+    process_.once('message', (done) => resolve(done as Done));
+    process_.once('exit', (code) => reject(new Error(`${kind} ended with ${code}`)));
+  });
+}
 
-const rawDb = await open('raw_bench_test');
-const raw = await seconds(async () => {
-  const help = { reader: legacyReader(LEGACY_SECRET), run: { config } as Help['run'], value: (doc: LegacyDoc, field: { path: string }) => help.reader.read(doc, field).value } as Help;
-  for (const name of kycTakeover.sources) {
-    for (;;) {
-      const docs = (await rawDb.collection(name).find({ _id: { $type: 'objectId' } }).sort({ _id: 1 }).limit(BATCH).toArray()) as LegacyDoc[];
-      if (docs.length === 0) break;
-      const made = await sealedRows(await kycTakeover.convert(name, docs, help));
-      for (const [target, rows] of Object.entries(made)) if (rows.length > 0) await rawDb.collection(target).insertMany(rows as never);
-      await rawDb.collection(name).deleteMany({ _id: { $in: docs.map((d) => d._id) } });
+const sum = (figures: Record<string, number>): number => Object.values(figures).reduce((a, b) => a + b, 0);
+
+async function compare(): Promise<void> {
+  const server = await startTemporary('bench', {});
+  const client = await new mongoose.mongo.MongoClient(databaseUri(server.uri, 'admin')).connect();
+  const runs: Record<Kind, Done[]> = { raw: [], up: [], down: [] };
+  let [rows, equal] = [0, true];
+  try {
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const counts: string[] = [];
+      for (const kinds of round % 2 === 0 ? [['raw'], ['up', 'down']] : [['up', 'down'], ['raw']]) {
+        const db = client.db(`migrate_${kinds[0]}_bench`);
+        await load(db);
+        const before = await Promise.all(LEGACY_COLLECTIONS.map((name) => digestOf(db, name)));
+        rows = before.reduce((total, d) => total + d.rows, 0);
+        for (const kind of kinds as Kind[]) {
+          const serverMs = cpuMs(server.pid);
+          const done = await child(kind, databaseUri(server.uri, db.databaseName));
+          runs[kind].push(done);
+          process.stdout.write(`${JSON.stringify({ round, kind, rows, ...done, serverCpuMs: cpuMs(server.pid) - serverMs })}\n`);
+          if (kind !== 'down') counts.push(JSON.stringify(await Promise.all(targets.map((name) => db.collection(name).countDocuments()))));
+        }
+        if (kinds.includes('down')) equal &&= JSON.stringify(before) === JSON.stringify(await Promise.all(LEGACY_COLLECTIONS.map((name) => digestOf(db, name))));
+        await db.dropDatabase();
+      }
+      if (counts[0] !== counts[1]) throw new Error(`both ways must make the same rows: ${counts.join(' and ')}`);
     }
+  } finally {
+    await client.close();
+    await server.stop();
+    await rm(join(tmpdir(), `dakiya-bench-${process.pid}`), { recursive: true, force: true });
   }
-});
-await disconnect();
+  const ratios = (of: (done: Done) => number): number => median(runs.up.map((up, i) => of(runs.raw[i] ?? up) / of(up)));
+  for (const { name } of takeovers) report({ name, value: ratios((d) => d.seconds[name] ?? 0), unit: '× raw rewrite', goal: '≥ 0.5', reached: ratios((d) => d.seconds[name] ?? 0) >= 0.5 });
+  report({ name: 'migrate.up', value: ratios((d) => sum(d.seconds)), unit: '× raw rewrite', goal: '≥ 0.5', reached: ratios((d) => sum(d.seconds)) >= 0.5 });
+  for (const kind of ['raw', 'up', 'down'] as const) {
+    report({ name: `migrate.${kind}.speed`, value: median(runs[kind].map((d) => rows / sum(d.seconds))), unit: 'rows/s', note: `peak ${Math.round(Math.max(...runs[kind].map((d) => d.rssMb)))} MB` });
+  }
+  report({ name: 'migrate.digests', value: equal ? 0 : 1, unit: 'differ', goal: '0', reached: equal });
+  printTable();
+}
 
-const db = await open('migrate_bench_test');
-const before = await Promise.all(kycTakeover.sources.map((name) => digestOf(db, name)));
-await runMigrations(config, { direction: 'up', to: 'indexes' }, io);
-const up = await seconds(() => runMigrations(config, { direction: 'up', to: 'migrate-encrypt-kyc' }, io));
-const down = await seconds(() => runMigrations(config, { direction: 'down' }, io));
-const after = await Promise.all(kycTakeover.sources.map((name) => digestOf(db, name)));
-const rows = before.reduce((sum, d) => sum + d.rows, 0);
-console.log(JSON.stringify({ rows, rawSeconds: raw.toFixed(1), upSeconds: up.toFixed(1), downSeconds: down.toFixed(1), ratio: (raw / up).toFixed(2), equalDigests: JSON.stringify(before) === JSON.stringify(after) }));
-await disconnect();
-await server.stop();
+const [, , first, kind, uri] = process.argv;
+if (first === 'child') {
+  const done = await perform(kind as Kind, uri ?? '');
+  await new Promise((resolve) => process.send?.(done, resolve));
+  process.disconnect();
+} else await compare();

@@ -45,7 +45,7 @@ function inspectKyc(doc: LegacyDoc): RowFault[] {
 
 async function convertCompanies(docs: readonly LegacyDoc[], help: Help): Promise<Record<string, OurRow[]>> {
   const ids = docs.map(({ _id }) => _id);
-  const [people, kycs] = await Promise.all([legacyRows('users', { companyId: { $in: ids } }), legacyRows('kycs', { companyId: { $in: ids } })]);
+  const [people, kycs] = await Promise.all([peopleOf(ids), legacyRows('kycs', { companyId: { $in: ids } })]);
   const mains = mainKycs(kycs, people);
   const companies = docs.map((doc): OurRow => {
     const id = doc._id.toHexString();
@@ -66,6 +66,10 @@ async function convertCompanies(docs: readonly LegacyDoc[], help: Help): Promise
   return { companies };
 }
 
+function peopleOf(companyIds: readonly unknown[]): Promise<LegacyDoc[]> {
+  return legacyRows('users', { companyId: { $in: companyIds } }, ['companyId', 'role', 'email', 'name']);
+}
+
 /** The KYC that counts for each company: its owner's, else its oldest. */
 function mainKycs(kycs: readonly LegacyDoc[], people: readonly LegacyDoc[]): Map<string, LegacyDoc> {
   const owners = new Set(people.filter((u) => u['role'] === 'owner').map((u) => String(u._id)));
@@ -81,8 +85,8 @@ function mainKycs(kycs: readonly LegacyDoc[], people: readonly LegacyDoc[]): Map
 async function convertKycs(docs: readonly LegacyDoc[], help: Help): Promise<Record<string, OurRow[]>> {
   const companyIds = docs.map((doc) => doc['companyId']);
   const [siblings, people, taken, table] = await Promise.all([
-    legacyRows('kycs', { companyId: { $in: companyIds } }),
-    legacyRows('users', { companyId: { $in: companyIds } }),
+    legacyRows('kycs', { companyId: { $in: companyIds } }, ['companyId', 'userId']),
+    peopleOf(companyIds),
     database().collection<{ _id: string; companyId: string }>('kycs').find({ companyId: { $in: companyIds.map(String) }, memberId: { $exists: false } } as never, { projection: { companyId: 1 } }).toArray(),
     loadPincodeTable(),
   ]);

@@ -3,7 +3,7 @@ import { makeTokens } from '../../src/platform/tokens.ts';
 import { MigrationError } from './migration.ts';
 import { text, when } from './runner/rows.ts';
 import { database } from './runner/steps.ts';
-import { takeover, type Help, type LegacyDoc, type OurRow } from './runner/takeover.ts';
+import { takeover, type Help, type LegacyDoc, type OurRow, type Takeover } from './runner/takeover.ts';
 
 interface Slot extends OurRow {
   userId: string;
@@ -11,8 +11,8 @@ interface Slot extends OurRow {
   lastUsedAt: Date;
 }
 
-/** A hash does not lead back: the way back takes the clear tokens from the sealed backup, without which the sessions end. */
-export const hashSessions = takeover({
+/** Also what the benchmark compares with a plain rewrite of the same rows. */
+export const sessionsTakeover: Takeover = {
   name: 'migrate-hash-sessions',
   reason: 'Refresh tokens stood in clear, so a copy of the database was a copy of every session; only their hashes stay.',
   sources: ['sessions'],
@@ -20,7 +20,10 @@ export const hashSessions = takeover({
   fields: { sessions: [{ path: 'refreshToken' }] },
   lookups: ['sessions.userId'],
   convert: convertSessions,
-});
+};
+
+/** A hash does not lead back: the way back takes the clear tokens from the sealed backup, without which the sessions end. */
+export const hashSessions = takeover(sessionsTakeover);
 
 /**
  * Live sessions go on in a slot of their user, the latest used ones when there are more than slots. Their idle and

@@ -3,9 +3,10 @@ import { database } from './steps.ts';
 import { LEGACY_ROW } from '../../../src/platform/db/migration-state.ts';
 import type { LegacyDoc } from './takeover.ts';
 
-/** Rows of the former product that match, in the order of their ids. */
-export async function legacyRows(collection: string, filter: object): Promise<LegacyDoc[]> {
-  return (await database().collection(collection).find({ $and: [LEGACY_ROW, filter] }, { sort: { _id: 1 } }).toArray()) as LegacyDoc[];
+/** Rows of the former product that match, whole or some fields of them, in the order of their ids. */
+export async function legacyRows(collection: string, filter: object, fields?: readonly string[]): Promise<LegacyDoc[]> {
+  const projection = fields ? { projection: Object.fromEntries(fields.map((field) => [field, 1])) } : {};
+  return (await database().collection(collection).find({ $and: [LEGACY_ROW, filter] }, { sort: { _id: 1 }, batchSize: 2000, ...projection }).toArray()) as LegacyDoc[];
 }
 
 /** A text of theirs, trimmed and cut; empty for anything else. */

@@ -2,7 +2,7 @@ import mongoose from 'mongoose';
 import { now } from '../../../src/platform/clock.ts';
 import { declaredNames, prepareSchema, readSchema, restoreSchema, type SchemaOf } from '../../../src/platform/db/schema.ts';
 import { LEGACY_ROW, migrationRows, noteDone, type MigrationName, type MigrationRow } from '../../../src/platform/db/migration-state.ts';
-import { storedRow } from '../../../src/platform/db/collection.ts';
+import { storedRows } from '../../../src/platform/db/collection.ts';
 import { digestOf, insertExactly, makeDigest, rawBatches, type Digest } from '../../../src/platform/db/raw.ts';
 import { MigrationError, type Migration, type Plan, type RowFault, type Run } from '../migration.ts';
 import { backupStore, type BackupStore, type Chunk } from './backup-store.ts';
@@ -249,24 +249,25 @@ export async function sealedRows(made: Record<string, OurRow[]>): Promise<Record
   for (const [target, rows] of Object.entries(made)) {
     if (!declared.has(target)) throw new Error(`${target} is not declared`);
     // Machine rows have no door, and nothing to seal.
-    sealed[target] = target === 'sessions' ? rows : await Promise.all(rows.map((row) => storedRow(target, row)));
+    sealed[target] = target === 'sessions' ? rows : await storedRows(target, rows);
   }
   return sealed;
 }
 
 /** Writes rows and reads them back in the same transaction: what differs takes the batch with it. */
-async function insertVerified(collection: string, rows: readonly Plain[], session: mongoose.mongo.ClientSession): Promise<void> {
-  if (rows.length === 0) return;
-  const ids = rows.map((row) => String(row['_id'])).sort();
-  const wanted = new Map(rows.map((row) => [String(row['_id']), row]));
+async function insertVerified(collection: string, made: readonly Plain[], session: mongoose.mongo.ClientSession): Promise<void> {
+  if (made.length === 0) return;
+  // Ids are hexadecimal, so the server's order of them is ours.
+  const rows = [...made].sort((a, b) => (String(a['_id']) < String(b['_id']) ? -1 : 1));
+  const ids = rows.map((row) => String(row['_id']));
   const target = database().collection<{ _id: string }>(collection);
   if (collection === 'sessions') await target.deleteMany({ _id: { $in: ids } }, { session });
   await target.insertMany(rows as never, { session });
-  let found = 0;
-  for await (const batch of rawBatches(target.find({ _id: { $in: ids } }, { raw: true, session, batchSize: 2000 }) as unknown as mongoose.mongo.FindCursor)) {
+  let [seen, found] = [0, 0];
+  for await (const batch of rawBatches(target.find({ _id: { $in: ids } }, { raw: true, session, sort: { _id: 1 }, batchSize: 2000 }) as unknown as mongoose.mongo.FindCursor)) {
     for (const bytes of batch) {
-      const row = wanted.get(idOf(bytes));
-      if (row && Buffer.from(BSON.serialize(row, { ignoreUndefined: true })).equals(bytes)) found += 1;
+      if (bytes.equals(BSON.serialize(rows[seen] ?? {}, { ignoreUndefined: true }))) found += 1;
+      seen += 1;
     }
   }
   if (found !== ids.length) throw new MigrationError(`${ids.length - found} rows of ${collection} read back other than they were written; the batch was not kept`);

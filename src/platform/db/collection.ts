@@ -2,6 +2,7 @@ import mongoose from 'mongoose';
 import { bulkDoor, type BulkDoor } from './collection.bulk.ts';
 import { readDoor, type ReadDoor } from './collection.read.ts';
 import { writeDoor, type WriteDoor } from './collection.write.ts';
+import { prepareKeys } from './keyring.ts';
 import { sealedFields, sealedSchema, type SealedField } from './sealed-fields.ts';
 import { makeSealing, type Sealing } from './sealing.ts';
 import { serverValidator } from './validator.ts';
@@ -81,12 +82,21 @@ export function declaredSchema(): { name: string; validator: Record<string, unkn
   }));
 }
 
-/** A complete row as it is stored, sealed for its company: for data migrations, which have their own transactions. */
-export async function storedRow(name: string, row: Record<string, unknown> & { _id: string; companyId: string }): Promise<Record<string, unknown>> {
+/** Complete rows as they are stored, each sealed for its company: for data migrations, which have their own transactions. */
+export async function storedRows(name: string, rows: readonly (Record<string, unknown> & { _id: string; companyId: string })[]): Promise<Record<string, unknown>[]> {
   const found = registry.get(name);
   if (!found) throw new Error(`No collection ${name} is declared`);
-  if (!found.sealing) return row;
-  return (await found.sealing.writer(row.companyId)).row(row);
+  const { sealing } = found;
+  if (!sealing) return [...rows];
+  const companies = [...new Set(rows.map(({ companyId }) => companyId))];
+  const purposes = [...new Set(sealing.fields.map(({ purpose }) => purpose))];
+  await prepareKeys(companies.flatMap((companyId) => purposes.map((purpose) => ({ companyId, purpose }))));
+  const writers = new Map(await Promise.all(companies.map(async (companyId) => [companyId, await sealing.writer(companyId)] as const)));
+  return rows.map((row) => {
+    const writer = writers.get(row.companyId);
+    if (!writer) throw new Error(`No key seals rows of ${name} for this company`);
+    return writer.row(row);
+  });
 }
 
 /** A change of a stored row, sealed for its company: for what seals rows in place. */
