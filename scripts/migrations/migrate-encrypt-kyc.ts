@@ -47,10 +47,10 @@ async function convertCompanies(docs: readonly LegacyDoc[], help: Help): Promise
   const ids = docs.map(({ _id }) => _id);
   const [people, kycs] = await Promise.all([peopleOf(ids), legacyRows('kycs', { companyId: { $in: ids } })]);
   const mains = mainKycs(kycs, people);
+  const contacts = contactsOf(people);
   const companies = docs.map((doc): OurRow => {
     const id = doc._id.toHexString();
-    const own = people.filter((u) => String(u['companyId']) === id);
-    const contact = own.find((u) => u['role'] === 'owner') ?? own[0];
+    const contact = contacts.get(id);
     const main = mains.get(id);
     return {
       _id: id,
@@ -68,6 +68,17 @@ async function convertCompanies(docs: readonly LegacyDoc[], help: Help): Promise
 
 function peopleOf(companyIds: readonly unknown[]): Promise<LegacyDoc[]> {
   return legacyRows('users', { companyId: { $in: companyIds } }, ['companyId', 'role', 'email', 'name']);
+}
+
+/** Whom to write to in each company: its first owner, else its first member. */
+function contactsOf(people: readonly LegacyDoc[]): Map<string, LegacyDoc> {
+  const contacts = new Map<string, LegacyDoc>();
+  for (const person of people) {
+    const company = String(person['companyId']);
+    const known = contacts.get(company);
+    if (!known || (known['role'] !== 'owner' && person['role'] === 'owner')) contacts.set(company, person);
+  }
+  return contacts;
 }
 
 /** The KYC that counts for each company: its owner's, else its oldest. */

@@ -200,9 +200,7 @@ async function convertCollection(spec: Takeover, part: Part): Promise<void> {
   const reader = legacyReader(run.config.legacyEncryptionSecret);
   const help: Help = { reader, run, value: (doc, field) => valueOf(collection, doc, { reader, run, field }) };
   let done = chunks.filter(({ seq }) => seq <= seen).reduce((sum, chunk) => sum + chunk.rows, 0);
-  for (const chunk of chunks) {
-    if (chunk.seq <= seen) continue;
-    const docs = await unchanged(chunk, store);
+  for await (const { chunk, docs } of readAhead(chunks.filter(({ seq }) => seq > seen), store)) {
     const made = await sealedRows(await spec.convert(collection, docs, help));
     await inBatch(async (session) => {
       await noteStep(spec.name, run, { [`progress.${collection}`]: chunk.seq }, session);
@@ -220,6 +218,21 @@ function valueOf(collection: string, doc: LegacyDoc, { reader, run, field }: { r
   const { value, fault } = reader.read(doc, field);
   if (fault === undefined || run.dropUnreadable) return value;
   throw new MigrationError(`${collection} ${doc._id.toHexString()}: ${field.path} ${fault}. What was taken up before it is safe; correct the row, or add --drop-unreadable, and run the same command again`);
+}
+
+/** The pieces with their rows; the next one is read while one is written, and never more than one waits. */
+async function* readAhead(chunks: readonly Chunk[], store: BackupStore): AsyncGenerator<{ chunk: Chunk; docs: LegacyDoc[] }> {
+  const read = (chunk: Chunk | undefined): Promise<LegacyDoc[]> => {
+    const docs = chunk ? unchanged(chunk, store) : Promise.resolve([]);
+    docs.catch(() => undefined);
+    return docs;
+  };
+  let next = read(chunks[0]);
+  for (const [i, chunk] of chunks.entries()) {
+    const docs = await next;
+    next = read(chunks[i + 1]);
+    yield { chunk, docs };
+  }
 }
 
 /** The rows of a piece as they are in the database; refuses when one was changed after the backup was taken. */
