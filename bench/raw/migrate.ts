@@ -1,4 +1,4 @@
-import mongoose from 'mongoose';
+import type mongoose from 'mongoose';
 import type { Config } from '../../src/config.ts';
 import { declaredNames } from '../../src/platform/db/schema.ts';
 import { kycTakeover } from '../../scripts/migrations/migrate-encrypt-kyc.ts';

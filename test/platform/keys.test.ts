@@ -6,7 +6,7 @@ import type { OutsideTx } from '../../src/platform/context.ts';
 import type { Row } from '../../src/platform/db/collection.ts';
 import { verifySecrets } from '../../src/platform/db/canary.ts';
 import { connect, disconnect } from '../../src/platform/db/connect.ts';
-import { destroyKeys } from '../../src/platform/db/keyring.ts';
+import { destroyKeys, keyVault, prepareKeys, writingKey } from '../../src/platform/db/keyring.ts';
 import { listKeys, rewrapKeys, rotateKeys } from '../../src/platform/db/key-admin.ts';
 import { reencryptAll, type Renewed } from '../../src/platform/db/reencrypt.ts';
 import { seal } from '../../src/platform/db/sealed.ts';
@@ -100,6 +100,18 @@ describe('requirement 5: rotation of keys', () => {
     assert.equal(readersOf(await reencryptAll())?.rows, ROWS - 200);
     assert.deepEqual(await keysInUse(), await current());
     assert.equal(readersOf(await reencryptAll())?.rows, ROWS, 'a finished run leaves no mark');
+  });
+
+  it('keys of many companies are made at once: one each, whoever else makes them at the same time, and never for an erased one', async () => {
+    await withTransaction(ctx, async (ctx) => destroyKeys(ctx, ctx.companyId));
+    const companies = [ctx.companyId, ...Array.from({ length: 40 }, () => memberCtx().companyId)];
+    const owners = companies.map((companyId) => ({ companyId, purpose: 'company' as const }));
+    const [, , alone] = await Promise.all([prepareKeys(owners), prepareKeys([...owners].reverse()), writingKey({ companyId: companies[7] ?? '', purpose: 'company' })]);
+    const rows = await keyVault().find({ companyId: { $in: companies.slice(1) } }).toArray();
+    assert.deepEqual([rows.length, new Set(rows.map((row) => row.companyId)).size], [40, 40]);
+    assert.equal(rows.find((row) => row.companyId === companies[7])?._id, alone.id);
+    for (const row of rows) assert.equal((await writingKey(row)).id, row._id);
+    await assert.rejects(async () => writingKey({ companyId: ctx.companyId, purpose: 'company' }), { code: 'data_erased' });
   });
 
   it('one company can be rotated and sealed again alone', async () => {
