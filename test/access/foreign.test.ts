@@ -50,7 +50,7 @@ describe('access: ids of another company', () => {
   };
 
   const KINDS: [RegExp, keyof Tour['ids']][] = [
-    [/members/, 'member'], [/locations/, 'location'], [/products/, 'product'], [/coupons/, 'coupon'], [/orders/, 'order'], [/imports/, 'import'],
+    [/invitations/, 'invitation'], [/members/, 'member'], [/locations/, 'location'], [/products/, 'product'], [/coupons/, 'coupon'], [/orders/, 'order'], [/imports/, 'import'],
     [/payments/, 'payment'], [/shipments/, 'shipment'], [/manifests/, 'manifest'], [/ndr/, 'ndr'], [/api-keys/, 'key'], [/connections/, 'connection'],
     [/rate-cards/, 'card'], [/zones/, 'zone'], [/kyc/, 'kycFile'],
   ];

@@ -20,8 +20,11 @@ async function until(condition: () => Promise<boolean>): Promise<void> {
   while (!(await condition())) assert.ok(performance.now() < deadline, 'the condition never came true');
 }
 
+let staffMade = 0;
+
 async function operatorToken(world: World, role: 'operator' | 'platform_admin' = 'platform_admin'): Promise<string> {
-  const email = `staff.${role}@dakiya.test`;
+  staffMade += 1;
+  const email = `staff${staffMade}.${role}@dakiya.test`;
   const ctx = systemCtx('test', PLATFORM_COMPANY_ID);
   await createOperator(ctx, { email, name: 'Uma Nair', role, password: PASSWORD });
   const login = await world.api('POST', '/v1/auth/login', { body: { email, password: PASSWORD } });
@@ -435,6 +438,30 @@ describe('identity', () => {
       assert.equal((await accept()).status, 400);
     });
 
+    it('are invited, listed while they wait, and the invitation can be taken back', async () => {
+      const host = await world.merchant({ location: false });
+      const list = async (token = host.token): Promise<{ id: string; email: string }[]> => (await world.api('GET', '/v1/company/invitations', { token })).body.data;
+      const ask = (email: string, role = 'viewer') => world.api('POST', '/v1/company/invitations', { token: host.token, body: { email, role } });
+      const take = (id: string, token = host.token) => world.api('DELETE', `/v1/company/invitations/${id}`, { token });
+      const first = (await ask('first.asked@example.in')).body;
+      const owner = (await ask('second.asked@example.in', 'owner')).body;
+      assert.deepEqual((await list()).map((one) => one.email), ['second.asked@example.in', 'first.asked@example.in']);
+      const token = await mailedToken(world, 'first.asked@example.in', /invited/i);
+      const admin = await world.member(host, 'admin');
+      assert.deepEqual([(await take(owner.id, admin)).status, (await take(owner.id, merchant.token)).status], [403, 404]);
+      assert.deepEqual([(await take(first.id, admin)).status, (await take(first.id)).status], [204, 404]);
+      assert.deepEqual((await list()).map((one) => one.id), [owner.id]);
+      const accepted = await world.api('POST', '/v1/auth/invitations/accept', { body: { token, name: 'Nila Bose', password: PASSWORD } });
+      assert.deepEqual([accepted.status, codeOf(accepted)], [400, 'token_invalid']);
+      const log = (await world.api('GET', `/v1/audit-log?rowId=${first.id}`, { token: host.token })).body.data;
+      assert.deepEqual(log.map((row: { action: string }) => row.action).sort(), ['insert', 'update']);
+      world.advance(31 * 86_400_000);
+      const later = (await login(host.email)).body.accessToken;
+      assert.deepEqual(await list(later), []);
+      assert.equal((await take(owner.id, later)).status, 404);
+      world.advance(-31 * 86_400_000);
+    });
+
     it('change their own name and phone only', async () => {
       const own = await me(merchant.token);
       const changed = await world.api('PATCH', '/v1/me', { token: merchant.token, ifMatch: own.body.version, body: { name: 'Asha R', phone: '9800054321' } });
@@ -490,6 +517,36 @@ describe('identity', () => {
       assert.equal((await use(timed.key)).status, 200);
       await world.db.collection('api_keys').updateOne({ name: 'Timed' }, { $set: { expiresAt: new Date(0) } });
       await until(async () => (await use(timed.key)).status === 401);
+    });
+
+    it('end with the right of the member who knows them: removed, demoted, limited or shut out', async () => {
+      const owner = await world.merchant();
+      const staff = await operatorToken(world, 'operator');
+      const use = async (key: string): Promise<number> => (await world.api('GET', '/v1/company', { token: key })).status;
+      const members = async (): Promise<{ id: string; role: string; version: number }[]> => (await world.api('GET', '/v1/company/members', { token: owner.token })).body.data;
+      const endings: ((member: { id: string; version: number }) => Promise<Answer>)[] = [
+        (m) => world.api('DELETE', `/v1/company/members/${m.id}`, { token: owner.token, ifMatch: m.version }),
+        (m) => world.api('PATCH', `/v1/company/members/${m.id}`, { token: owner.token, ifMatch: m.version, body: { role: 'viewer' } }),
+        (m) => world.api('PATCH', `/v1/company/members/${m.id}`, { token: owner.token, ifMatch: m.version, body: { locationIds: [owner.locationId] } }),
+        (m) => world.api('POST', `/v1/admin/users/${m.id}/disable`, { token: staff }),
+      ];
+      const other = (await create({ name: 'Stays', scopes: ['company:read'] }, owner.token)).body;
+      for (const [i, end] of endings.entries()) {
+        const token = await world.member(owner, 'admin');
+        const own = (await create({ name: 'Own', scopes: ['company:read'] }, token)).body;
+        const handed = (await create({ name: 'Handed on', scopes: ['company:read'] }, token)).body;
+        const next = (await world.api('POST', `/v1/api-keys/${handed.id}/rotate`, { token: owner.token, body: { overlapSeconds: 3_600 } })).body;
+        assert.deepEqual([await use(own.key), await use(handed.key), await use(next.key)], [200, 200, 200]);
+        const member = (await members()).filter((one) => one.role === 'admin').at(-1) ?? assert.fail();
+        const ended = await end(member);
+        assert.ok(ended.status < 300, JSON.stringify(ended.body));
+        assert.deepEqual([await use(own.key), await use(handed.key), await use(next.key), await use(other.key)], [401, 401, 200, 200], `ending ${i}`);
+        const { body } = await world.api('GET', `/v1/audit-log?rowId=${own.id}&action=update`, { token: owner.token });
+        assert.equal(body.data.length, 1);
+      }
+      await world.settle();
+      const mails = (await world.api('GET', `/dev/mailbox?to=${encodeURIComponent(owner.email)}`)).body.data as { subject: string }[];
+      assert.equal(mails.filter((mail) => mail.subject === 'An API key was revoked').length, endings.length);
     });
 
     it('rotate with an overlap', async () => {

@@ -11,7 +11,7 @@ export interface Tour {
   token: string;
   companyId: string;
   email: string;
-  ids: Record<'member' | 'location' | 'product' | 'coupon' | 'order' | 'import' | 'payment' | 'shipment' | 'manifest' | 'ndr' | 'key' | 'connection' | 'card' | 'zone' | 'kycFile', string>;
+  ids: Record<'member' | 'location' | 'product' | 'coupon' | 'order' | 'import' | 'payment' | 'shipment' | 'manifest' | 'ndr' | 'key' | 'connection' | 'card' | 'zone' | 'kycFile' | 'invitation', string>;
   awb: string;
 }
 
@@ -58,6 +58,7 @@ export async function takeTour(api: Api, settle: () => Promise<void>): Promise<T
   await call('POST', '/v1/auth/email/verify', { body: { token: proof } });
   token = (await call('POST', '/v1/auth/login', { body: { email, password: PASSWORD } })).accessToken;
   const member = await post('/v1/company/members', { email: `m.${email}`, name: 'Ravi Iyer', role: 'operations', password: PASSWORD });
+  const invitation = await post('/v1/company/invitations', { email: `i.${email}`, role: 'viewer' });
   const key = await call('POST', '/v1/api-keys', { body: { name: 'Tour', scopes: ['orders:read'] } });
   await call('GET', '/v1/orders', { token: key.key });
 
@@ -123,7 +124,7 @@ export async function takeTour(api: Api, settle: () => Promise<void>): Promise<T
   const ids = {
     ...{ member: member.id, location: location.id, product: product.id, coupon: coupon.id, order: order.id, import: imported.id },
     ...{ payment: payment.id, shipment: shipment.id, manifest: manifest.id, ndr: ndr.id, key: key.id, connection: connection.id },
-    ...{ card: card.id, zone: zone.id, kycFile },
+    ...{ card: card.id, zone: zone.id, kycFile, invitation: invitation.id },
   };
   return { token, companyId: registered.company.id, email, ids, awb };
 }
@@ -164,6 +165,7 @@ export function listPaths({ ids, awb }: Tour): { plain: string[]; filtered: stri
     '/v1/ndr': ['status=open', `awb=${awb}`],
     '/v1/audit-log': ['collection=orders', `rowId=${ids.order}`, `actorId=${ids.member}`, 'action=insert', 'from=2020-01-01', 'requestId=abcdefgh'],
     '/v1/company/members': [],
+    '/v1/company/invitations': [],
     '/v1/locations': [],
     '/v1/api-keys': [],
     '/v1/connections': [],

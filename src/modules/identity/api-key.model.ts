@@ -13,6 +13,8 @@ export interface ApiKey {
   expiresAt?: Date;
   limitPerMinute?: number;
   createdBy: string;
+  /** Who got the secret of the last rotation, and so knows it. */
+  rotatedBy?: string;
   revokedAt?: Date;
 }
 
@@ -28,6 +30,7 @@ export const apiKeys = defineCollection<ApiKey>({
     expiresAt: { type: Date },
     limitPerMinute: { type: Number },
     createdBy: { type: String, required: true },
+    rotatedBy: { type: String },
     revokedAt: { type: Date },
   },
   personal: { name: '[erased]' },

@@ -1,6 +1,6 @@
 import { now, nowMs } from '../../platform/clock.ts';
 import type { Ctx, OutsideTx, Tx } from '../../platform/context.ts';
-import type { Row } from '../../platform/db/collection.ts';
+import type { Filter, Row } from '../../platform/db/collection.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { conflict, forbidden } from '../../platform/errors.ts';
 import { makeFaults } from '../../platform/faults.ts';
@@ -71,7 +71,7 @@ export async function rotateApiKey(ctx: OutsideTx, id: string, overlapSeconds: n
     const before = await apiKeys.get(ctx, id);
     const previous = { previousHash: before.hash, previousUntil: new Date(nowMs() + overlapSeconds * 1000) };
     const guard = { where: { hash: before.hash, revokedAt: { $exists: false } }, otherwise: revoked };
-    const rotated = await apiKeys.update(ctx, id, { $set: { hash, ...previous } }, guard);
+    const rotated = await apiKeys.update(ctx, id, { $set: { hash, ...previous, rotatedBy: ctx.actor.id } }, guard);
     await tellOfKey(ctx, 'api_key_rotated', id);
     return rotated;
   });
@@ -82,11 +82,33 @@ export async function rotateApiKey(ctx: OutsideTx, id: string, overlapSeconds: n
 /** Ends a key for good, at once here and within a second elsewhere; 409 `api_key_revoked` the second time. */
 export async function revokeApiKey(ctx: OutsideTx, id: string): Promise<void> {
   await withTransaction(ctx, async (ctx) => {
-    const change = { $set: { revokedAt: now() }, $unset: { previousHash: '' as const, previousUntil: '' as const } };
-    await apiKeys.update(ctx, id, change, { where: { revokedAt: { $exists: false } }, otherwise: revoked });
+    await endKey(ctx, id);
     await tellOfKey(ctx, 'api_key_revoked', id);
   });
   forgetApiKeys(id);
+}
+
+async function endKey(tx: Tx, id: string): Promise<void> {
+  const change = { $set: { revokedAt: now() }, $unset: { previousHash: '' as const, previousUntil: '' as const } };
+  await apiKeys.update(tx, id, change, { where: { revokedAt: { $exists: false } }, otherwise: revoked });
+}
+
+const KEYS_AT_ONCE = 1_000;
+
+/**
+ * Ends the keys whose secret a member knows, in the transaction of what ends his right to have any; the owners are told.
+ * A key that somebody else has rotated since goes on, and the secret before that rotation ends. Call `forgetApiKeys`
+ * after the commit.
+ */
+export async function revokeKeysOf(tx: Tx, userId: string, because: string): Promise<void> {
+  const known: Filter<ApiKey> = { $or: [{ rotatedBy: userId }, { createdBy: userId }] };
+  const found = await apiKeys.find(tx, { revokedAt: { $exists: false }, ...known }, { limit: KEYS_AT_ONCE });
+  const own = found.filter((key) => (key.rotatedBy ?? key.createdBy) === userId);
+  for (const { _id } of own) await endKey(tx, _id);
+  for (const { _id, version, previousHash } of found.filter((key) => !own.includes(key))) {
+    if (previousHash !== undefined) await apiKeys.update(tx, _id, { $unset: { previousHash: '', previousUntil: '' } }, { version });
+  }
+  if (own.length > 0) await noteSecurityEvent(tx, { type: 'security.api_key_revoked', userId, details: { because, keys: own.length } });
 }
 
 async function tellOfKey(tx: Tx, type: 'api_key_created' | 'api_key_rotated' | 'api_key_revoked', keyId: string): Promise<void> {

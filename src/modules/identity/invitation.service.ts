@@ -1,8 +1,10 @@
 import { now } from '../../platform/clock.ts';
-import { inCompany, type OutsideTx } from '../../platform/context.ts';
-import type { Row } from '../../platform/db/collection.ts';
+import { inCompany, type Ctx, type OutsideTx } from '../../platform/context.ts';
+import type { Filter, Row } from '../../platform/db/collection.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
+import { notFound } from '../../platform/errors.ts';
 import { makeFaults } from '../../platform/faults.ts';
+import type { Page, PageRequest } from '../../platform/pagination.ts';
 import type { CompanyRole } from '../../platform/permissions.ts';
 import { runtime } from '../../platform/runtime.ts';
 import { ownCompany } from '../companies/index.ts';
@@ -13,7 +15,7 @@ import { parseEmail, parseName } from './identity.rules.ts';
 import { invitationMail } from './mail.rules.ts';
 import { assertMayGive } from './member.service.ts';
 import { findToken, mintToken, tokenInvalid, useToken } from './token.service.ts';
-import type { OneTimeToken, User } from './user.model.ts';
+import { oneTimeTokens, type OneTimeToken, type User } from './user.model.ts';
 
 export interface Invitation {
   email: string;
@@ -42,6 +44,25 @@ export async function invite(ctx: OutsideTx, input: Invitation): Promise<Row<One
     await queueMail(ctx, invitationMail({ to: email, companyName: company.name, role: input.role, link }));
     return row;
   });
+}
+
+/** One page of the invitations that wait for an answer, newest first. */
+export async function listInvitations(ctx: Ctx, request: PageRequest): Promise<Page<Row<OneTimeToken>>> {
+  return oneTimeTokens.list(ctx, waiting(), request);
+}
+
+/** Takes an invitation back: its link no longer works. 404 once it was answered, taken back or has ended; 403 for a role above the asker's. */
+export async function revokeInvitation(ctx: OutsideTx, id: string): Promise<void> {
+  await withTransaction(ctx, async (ctx) => {
+    const invitation = await oneTimeTokens.findOne(ctx, { _id: id, ...waiting() });
+    if (!invitation) throw notFound('invitation');
+    await assertMayGive(ctx, invitation.role as CompanyRole, undefined);
+    await oneTimeTokens.update(ctx, id, { $set: { usedAt: now() } }, { where: waiting(), otherwise: () => notFound('invitation') });
+  });
+}
+
+function waiting(): Filter<OneTimeToken> {
+  return { purpose: 'invitation', usedAt: { $exists: false }, expiresAt: { $gt: now() } };
 }
 
 /** Makes the invited member; the mailed link has proved the address. 400 `token_invalid` after the first time. */

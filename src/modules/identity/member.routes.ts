@@ -4,7 +4,7 @@ import { COMPANY_ROLES } from '../../platform/permissions.ts';
 import { field, idParams, pageOf, pageQuery, route, shape } from '../../platform/route.ts';
 import { ownUser } from './account.service.ts';
 import { invitationShape, invitationView, userShape, userView } from './identity.views.ts';
-import { invite, type Invitation } from './invitation.service.ts';
+import { invite, listInvitations, revokeInvitation, type Invitation } from './invitation.service.ts';
 import { changeOwnUser, type OwnChange } from './me.service.ts';
 import { addMember, changeMember, getMember, listMembers, removeMember, type MemberChange, type NewMember } from './member.service.ts';
 
@@ -111,5 +111,26 @@ export const memberRoutes = [
     errors: ['email_taken', 'role_not_allowed', 'location_not_found'],
     handle: (ctx, { body }) => invite(ctx, body),
     view: invitationView,
+  }),
+  route({
+    method: 'get',
+    path: '/v1/company/invitations',
+    summary: 'Invitations that wait for an answer, newest first',
+    permission: 'members:read',
+    query: pageQuery,
+    response: pageOf(invitationShape),
+    handle: (ctx, { query }) => listInvitations(ctx, query),
+    view: (page) => mapPage(page, invitationView),
+  }),
+  route({
+    method: 'delete',
+    path: '/v1/company/invitations/:id',
+    summary: 'Take an invitation back; its link no longer works',
+    permission: 'members:write',
+    params: idParams,
+    response: 'none',
+    errors: ['role_not_allowed'],
+    handle: (ctx, { params }) => revokeInvitation(ctx, params.id),
+    view: () => undefined,
   }),
 ];

@@ -5,11 +5,13 @@ import { withTransaction } from '../../platform/db/transaction.ts';
 import { conflict, forbidden } from '../../platform/errors.ts';
 import { makeFaults } from '../../platform/faults.ts';
 import type { Page, PageRequest } from '../../platform/pagination.ts';
-import type { CompanyRole } from '../../platform/permissions.ts';
+import { permissionsOf, type CompanyRole } from '../../platform/permissions.ts';
 import { noteSecurityEvent } from '../audit/index.ts';
 import { activeLocation, ownCompany } from '../companies/index.ts';
 import { noteEnded, noteGrant } from './access.ts';
 import { addUser, asEmailTaken, askToVerify, assertEmailFree, newPassword } from './account.service.ts';
+import { forgetApiKeys } from './api-key.access.ts';
+import { revokeKeysOf } from './api-key.service.ts';
 import { googleLinks } from './google.model.ts';
 import { assertGoodPassword } from './identity.kit.ts';
 import { mayManage, parseEmail, parseName, parsePhone, roleRefused } from './identity.rules.ts';
@@ -64,7 +66,7 @@ export async function addMember(ctx: OutsideTx, input: NewMember): Promise<Row<U
 
 /**
  * Changes a member's name, role or locations under the version that was seen; it holds for access tokens that are out
- * already. 403 for roles above the asker's, 409 `last_owner` when nobody would own the company.
+ * already. Who may no longer make API keys loses those he knows. 403 for roles above the asker's, 409 `last_owner` when nobody would own the company.
  */
 export async function changeMember(ctx: OutsideTx, id: string, change: MemberChange, version: number): Promise<Row<User>> {
   const faults = makeFaults();
@@ -77,8 +79,10 @@ export async function changeMember(ctx: OutsideTx, id: string, change: MemberCha
     const member = await users.get(ctx, id);
     assertMayManage(ctx, member);
     if (member.role === 'owner' && (change.role ?? 'owner') !== 'owner') await keepAnOwner(ctx, member);
+    const { role = member.role, locationIds = member.locationIds } = change;
+    if (canMakeKeys(member) && !canMakeKeys({ role, locationIds })) await revokeKeysOf(ctx, id, 'permission_changed');
     const moved = change.role !== undefined || change.locationIds !== undefined;
-    if (moved) await noteSecurityEvent(ctx, { type: 'security.permission_changed', userId: id, details: { role: change.role ?? member.role } });
+    if (moved) await noteSecurityEvent(ctx, { type: 'security.permission_changed', userId: id, details: { role } });
     return users.update(
       ctx,
       id,
@@ -89,24 +93,31 @@ export async function changeMember(ctx: OutsideTx, id: string, change: MemberCha
       { version },
     );
   });
+  forgetApiKeys();
   noteGrant(changed);
   return changed;
 }
 
-/** Removes a member and ends his sessions; the address is free again. 409 `last_owner` for the last one. */
+/** Removes a member, ends his sessions and the API keys whose secret he knows; the address is free again. 409 `last_owner` for the last one. */
 export async function removeMember(ctx: OutsideTx, id: string, version: number): Promise<void> {
   await withTransaction(ctx, async (ctx) => {
     const member = await users.get(ctx, id);
     assertMayManage(ctx, member);
     if (member.role === 'owner') await keepAnOwner(ctx, member);
     await users.remove(ctx, id, { version });
+    await revokeKeysOf(ctx, id, 'member_removed');
     const factor = await mfaFactors.findOne(ctx, { _id: id });
     if (factor) await mfaFactors.remove(ctx, id, { version: factor.version });
     for (const link of await googleLinks.find(ctx, { userId: id }, { limit: 100 })) await googleLinks.remove(ctx, link._id, { version: link.version });
     await noteSecurityEvent(ctx, { type: 'security.permission_changed', userId: id, details: { removed: true, role: member.role } });
   });
+  forgetApiKeys();
   noteEnded(id);
   await endSessions(id, 'removed');
+}
+
+function canMakeKeys({ role, locationIds }: { role: string; locationIds?: readonly string[] | null | undefined }): boolean {
+  return permissionsOf(role, (locationIds ?? undefined) !== undefined).has('api-keys:write');
 }
 
 function assertMayManage(ctx: Ctx, member: Row<User>): void {

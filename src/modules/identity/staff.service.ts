@@ -5,6 +5,8 @@ import { withTransaction } from '../../platform/db/transaction.ts';
 import { forbidden, notFound } from '../../platform/errors.ts';
 import { noteSecurityEvent } from '../audit/index.ts';
 import { noteGrant } from './access.ts';
+import { forgetApiKeys } from './api-key.access.ts';
+import { revokeKeysOf } from './api-key.service.ts';
 import { endSessions } from './session.service.ts';
 import { openLock } from './throttle.service.ts';
 import { users, type User, type UserStatus } from './user.model.ts';
@@ -21,7 +23,7 @@ export async function unlockUser(ctx: OutsideTx, userId: string): Promise<Row<Us
   return row;
 }
 
-/** Shuts a user out, or lets him in again; the sessions of one who is shut out end at once. */
+/** Shuts a user out, or lets him in again; the sessions of one who is shut out and the API keys he knows end at once, these for good. */
 export async function setUserStatus(ctx: OutsideTx, userId: string, status: UserStatus): Promise<Row<User>> {
   const user = await staffUser(ctx, userId);
   const row = await withTransaction(inCompany(ctx, user.companyId), async (ctx) => {
@@ -29,8 +31,10 @@ export async function setUserStatus(ctx: OutsideTx, userId: string, status: User
     if (seen.status === status) return seen;
     const epoch = seen.epoch + 1;
     await noteSecurityEvent(ctx, { type: status === 'disabled' ? 'security.user_disabled' : 'security.user_enabled', userId });
+    if (status === 'disabled') await revokeKeysOf(ctx, userId, 'user_disabled');
     return users.update(ctx, userId, { $set: { status, epoch, minEpoch: epoch } }, { version: seen.version });
   });
+  forgetApiKeys();
   noteGrant(row);
   if (status === 'disabled') await endSessions(userId, 'disabled');
   return row;

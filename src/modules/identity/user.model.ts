@@ -98,8 +98,10 @@ export const oneTimeTokens = defineCollection<OneTimeToken>({
   sealed: { email: { required: true, mask: 'email' } },
   privacy: 'none',
   bounds: { locationIds: 200 },
+  listed: false,
   indexes: [
     { keys: { hash: 1 }, unique: true },
+    { keys: { companyId: 1, purpose: 1, createdAt: -1, _id: -1 } },
     { keys: { userId: 1, purpose: 1 }, partial: { userId: { $exists: true } } },
     { keys: { purgeAt: 1 }, expireAfterSeconds: 0 },
   ],
