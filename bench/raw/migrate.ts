@@ -5,7 +5,8 @@ import { kycTakeover } from '../../scripts/migrations/migrate-encrypt-kyc.ts';
 import { oauthTakeover } from '../../scripts/migrations/migrate-encrypt-oauth.ts';
 import { sessionsTakeover } from '../../scripts/migrations/migrate-hash-sessions.ts';
 import { legacyReader } from '../../scripts/migrations/runner/legacy-values.ts';
-import { sealedRows, type Help, type LegacyDoc, type Takeover } from '../../scripts/migrations/runner/takeover.ts';
+import type { Help, LegacyDoc, Takeover } from '../../scripts/migrations/runner/takeover.ts';
+import { sealedRows } from '../../scripts/migrations/runner/takeover.up.ts';
 
 const BATCH = 1_000;
 
