@@ -33,6 +33,50 @@ async function one(fields: Record<string, unknown>): Promise<Line> {
 }
 
 describe('logger', () => {
+  it('outlives its reader: a closed pipe costs lines, not the process', async () => {
+    let tries = 0;
+    const stream = new Writable({
+      write(_chunk, _encoding, done) {
+        tries += 1;
+        done(Object.assign(new Error('write EPIPE'), { code: 'EPIPE' }));
+      },
+    });
+    const log = makeLogger({ level: 'debug', stream });
+    log.info('test.first');
+    await log.flush();
+    for (let n = 0; n < 100; n += 1) log.error('test.later');
+    await log.flush();
+    assert.equal(tries, 1);
+  });
+
+  it('drops and counts lines while its reader is 8 MiB behind', async () => {
+    const waiting: (() => void)[] = [];
+    let written = '';
+    let reading = false;
+    const stream = new Writable({
+      write(chunk: Buffer, _encoding, done) {
+        written += chunk.toString();
+        if (reading) done();
+        else waiting.push(done);
+      },
+    });
+    const log = makeLogger({ level: 'info', stream });
+    const filler = 'x'.repeat(1_000);
+    for (let n = 0; n < 12_000; n += 1) log.info('test.flood', { filler, n });
+    assert(stream.writableLength < 9 * 1024 * 1024, `${stream.writableLength} bytes wait`);
+    reading = true;
+    for (const done of waiting) done();
+    await log.flush();
+    log.info('test.after');
+    await log.flush();
+    const lines = written.trim().split('\n').map((text) => JSON.parse(text) as Line);
+    const flood = lines.filter((line) => line['event'] === 'test.flood').length;
+    const told = lines.filter((line) => line['event'] === 'log.dropped');
+    assert.equal(told.length, 1);
+    assert.equal(Number(told[0]?.['lines']) + flood, 12_000);
+    assert.equal(lines.at(-1)?.['event'], 'test.after');
+  });
+
   it('writes one JSON line with time, level, event and fields', async () => {
     const restore = useClock({ ms: () => 1_800_000_000_000 });
     try {
