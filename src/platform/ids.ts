@@ -12,6 +12,19 @@ export function newId(): string {
   return `${Math.floor(nowMs() / 1000).toString(16).padStart(8, '0')}${machine}${counter.toString(16).padStart(6, '0')}`;
 }
 
+/** The first of `count` ids in a row, all of them new: `idAfter` gives the others, so a list of them is stored as one. */
+export function newIdBlock(count: number): string {
+  if (counter + count > 0xffffff) counter = 0;
+  const first = newId();
+  counter += count - 1;
+  return first;
+}
+
+/** The id `steps` after one; only inside of a block. */
+export function idAfter(id: string, steps: number): string {
+  return id.slice(0, 18) + (Number.parseInt(id.slice(18), 16) + steps).toString(16).padStart(6, '0');
+}
+
 /** True for 24 lower-case hex characters. */
 export function isId(value: unknown): value is string {
   return typeof value === 'string' && ID.test(value);

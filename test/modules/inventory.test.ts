@@ -168,7 +168,7 @@ describe('inventory', () => {
     await step(shop, returnStock, sku, [2]);
     assert.deepEqual(await counts(shop, sku), { onHand: 8, reserved: 0, available: 8 });
     const rows = await world.db.collection('stock_movements').find({ 'reference.id': orderId }).toArray();
-    assert.deepEqual(rows.map((m) => [m['kind'], m['onHandDelta'], m['reservedDelta']]), [['reserve', 0, 2], ['reserve', 0, 3]]);
+    assert.deepEqual(rows.map((m) => [m['kind'], m['lines']]), [['reserve', [2, 3].map((n) => ({ sku, onHandDelta: 0, reservedDelta: n }))]]);
     await checks();
   });
 
@@ -290,6 +290,33 @@ describe('inventory', () => {
     assert.deepEqual(seen, [5, 4, 3, 2, 1]);
   });
 
+  it('pages movements that share a row without loss, of one SKU or of all, and gives each its own id', async () => {
+    const [a, b] = [await product(shop), await product(shop)];
+    const receiveBoth = async (lines: [string, number][]): Promise<void> => {
+      const body = { lines: lines.map(([each, quantity]) => ({ sku: each, locationId: shop.locationId, quantity })) };
+      assert.equal((await world.api('POST', '/v1/stock/receipts', { token: shop.token, body })).status, 201);
+    };
+    await receiveBoth([[a, 1], [b, 2], [a, 3], [b, 4], [a, 5]]);
+    await receiveBoth([[b, 6], [a, 7]]);
+    const walk = async (query: string, limit: number, most: number): Promise<{ id: string; onHandDelta: number }[]> => {
+      const seen: { id: string; onHandDelta: number }[] = [];
+      for (let cursor = ''; ; ) {
+        const { body } = await world.api('GET', `/v1/stock/movements?${query}&limit=${limit}${cursor}`, { token: shop.token });
+        assert(body.data.length > 0 && body.data.length <= limit);
+        seen.push(...(body.data as typeof seen));
+        if (body.nextCursor === null || seen.length >= most) return seen;
+        cursor = `&cursor=${body.nextCursor}`;
+      }
+    };
+    for (let limit = 1; limit <= 6; limit += 1) {
+      assert.deepEqual((await walk(`sku=${a}`, limit, 99)).map((m) => m.onHandDelta), [7, 5, 3, 1]);
+      assert.deepEqual((await walk(`sku=${b}`, limit, 99)).map((m) => m.onHandDelta), [6, 4, 2]);
+      const all = (await walk(`kind=receipt`, limit, 7)).slice(0, 7);
+      assert.deepEqual(all.map((m) => m.onHandDelta), [7, 6, 5, 4, 3, 2, 1]);
+      assert.equal(new Set(all.map((m) => m.id)).size, 7);
+    }
+  });
+
   it('finds planted faults: wrong arithmetic, a lost movement, a row without one', async () => {
     const sku = await product(shop);
     await receive(shop, sku, 5);
@@ -299,7 +326,7 @@ describe('inventory', () => {
     await rows.updateOne({ _id: row?._id }, { $inc: { available: 1 } });
     await assert.rejects(checks(), /available 6 is not on hand 5 - reserved 0/);
     await rows.updateOne({ _id: row?._id }, { $inc: { available: -1 } });
-    const lost = await moves.findOneAndDelete({ companyId: shop.companyId, sku });
+    const lost = await moves.findOneAndDelete({ companyId: shop.companyId, 'lines.sku': sku });
     await assert.rejects(checks(), /its movements sum to 0, 0/);
     await moves.insertOne(lost as never);
     await rows.deleteOne({ _id: row?._id });

@@ -31,11 +31,12 @@ const sums: Check = {
   async run() {
     const ctx = everywhere();
     const summed = await movements.aggregate<Sums>(ctx, [
+      { $unwind: '$lines' },
       {
         $group: {
-          _id: { companyId: '$companyId', sku: '$sku', locationId: '$locationId' },
-          onHand: { $sum: '$onHandDelta' },
-          reserved: { $sum: '$reservedDelta' },
+          _id: { companyId: '$companyId', sku: '$lines.sku', locationId: '$locationId' },
+          onHand: { $sum: '$lines.onHandDelta' },
+          reserved: { $sum: '$lines.reservedDelta' },
         },
       },
     ]);

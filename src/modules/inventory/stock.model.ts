@@ -15,20 +15,35 @@ export const MOVEMENT_KINDS = [
 export type MovementKind = (typeof MOVEMENT_KINDS)[number];
 
 /** One change of one stock row; the sums of the movements are the row. */
-export interface Movement {
+export interface Movement extends MovementLine, MovementCause {}
+
+interface MovementLine {
   sku: string;
-  locationId: string;
-  kind: MovementKind;
   onHandDelta: number;
   reservedDelta: number;
-  /** What caused it: an order, a receipt, an adjustment. */
-  reference: { type: string; id: string };
-  reason?: string;
   batch?: string;
   /** Last day of use, as written on the goods. */
   expiresAt?: Date;
+}
+
+interface MovementCause {
+  locationId: string;
+  kind: MovementKind;
+  /** What caused it: an order, a receipt, an adjustment. */
+  reference: { type: string; id: string };
+  reason?: string;
   actorId: string;
 }
+
+/**
+ * What is stored: the movements that one cause made at one place, in one row, so that an order writes one row and not one
+ * for each of its lines. The movement at place n of `lines` has the id n after the row's.
+ */
+export interface MovementRow extends MovementCause {
+  lines: MovementLine[];
+}
+
+export const MAX_MOVEMENT_LINES = 500;
 
 const quantity = { type: Number, required: true, min: 0 };
 
@@ -48,24 +63,21 @@ export const stock = defineCollection<Stock>({
 });
 
 /** Not audited: a movement is itself the record of a change. */
-export const movements = defineCollection<Movement>({
+export const movements = defineCollection<MovementRow>({
   name: 'stock_movements',
   rowName: 'stock_movement',
   fields: {
-    sku: { type: String, required: true },
     locationId: { type: String, required: true },
     kind: { type: String, required: true, enum: MOVEMENT_KINDS },
-    onHandDelta: { type: Number, required: true },
-    reservedDelta: { type: Number, required: true },
+    lines: { type: [Object], required: true },
     reference: { type: Object, required: true },
     reason: { type: String },
-    batch: { type: String },
-    expiresAt: { type: Date },
     actorId: { type: String, required: true },
   },
   audited: false,
+  bounds: { lines: MAX_MOVEMENT_LINES },
   indexes: [
-    { keys: { companyId: 1, sku: 1, createdAt: -1, _id: -1 } },
+    { keys: { companyId: 1, 'lines.sku': 1, createdAt: -1, _id: -1 } },
     { keys: { companyId: 1, 'reference.id': 1 } },
   ],
 });

@@ -5,7 +5,7 @@ import { field, pageOf, pageQueryKeys, route, shape } from '../../platform/route
 import { adjustStock, receiveStock, transferStock } from './stock.commands.service.ts';
 import { MOVEMENT_KINDS, type Movement, type Stock } from './stock.model.ts';
 import type { AdjustmentInput, ReceiptInput, ReceiptLine, StockPlan, TransferInput } from './stock.plan.rules.ts';
-import { listMovements, listStock, type MovementQuery, type StockQuery } from './stock.queries.service.ts';
+import { listMovements, listStock, type ListedMovement, type MovementQuery, type StockQuery } from './stock.queries.service.ts';
 
 interface StockView extends Stock {
   id: string;
@@ -24,22 +24,8 @@ interface MovementView extends Omit<Movement, 'expiresAt'> {
   createdAt: string;
 }
 
-function movementView(row: Row<Movement>): MovementView {
-  const { _id: id, sku, locationId, kind, onHandDelta, reservedDelta, reference, reason, batch, expiresAt, actorId, createdAt } = row;
-  return {
-    id,
-    sku,
-    locationId,
-    kind,
-    onHandDelta,
-    reservedDelta,
-    reference,
-    ...(reason === undefined ? {} : { reason }),
-    ...(batch === undefined ? {} : { batch }),
-    ...(expiresAt === undefined ? {} : { expiresAt: expiresAt.toISOString() }),
-    actorId,
-    createdAt: createdAt.toISOString(),
-  };
+function movementView({ expiresAt, createdAt, ...rest }: ListedMovement): MovementView {
+  return { ...rest, ...(expiresAt === undefined ? {} : { expiresAt: expiresAt.toISOString() }), createdAt: createdAt.toISOString() };
 }
 
 type LineView = StockPlan['lines'][number];

@@ -1,6 +1,7 @@
 import type { Ctx, Tx } from '../../platform/context.ts';
 import { type BulkChange, type Filter, type Row } from '../../platform/db/collection.ts';
-import { movements, stock, type Movement, type MovementKind, type Stock } from './stock.model.ts';
+import { newIdBlock } from '../../platform/ids.ts';
+import { MAX_MOVEMENT_LINES, movements, stock, type MovementKind, type MovementRow, type Stock } from './stock.model.ts';
 import { deltaOf, guardOf, type StockDelta } from './stock.rules.ts';
 
 /** One change of stock that a step writes, on behalf of its own asker. */
@@ -70,36 +71,41 @@ interface Merged extends StockDelta {
 }
 
 /**
- * Writes moves: a movement row each in one insert, and one guarded change per stock row in one bulk, in the
+ * Writes moves: the movement rows of each cause in one insert, and one guarded change per stock row in one bulk, in the
  * order of their keys so that transactions lock in one order. The hot stock rows come last. All or nothing.
  */
 export async function moveStock(tx: Tx, moves: readonly KindMove[]): Promise<void> {
   if (moves.length === 0) return;
   const merged = new Map<string, Merged>();
-  const rows = moves.map((move) => {
-    const { kind, sku, locationId, quantity, reference, reason, batch, expiresAt } = move;
+  for (const move of moves) {
+    const { kind, sku, locationId, quantity } = move;
     assertQuantity(kind, quantity);
     const delta = deltaOf(kind, quantity);
     const key = `${move.tx.companyId}|${sku}|${locationId}`;
     const sum = merged.get(key) ?? { tx: move.tx, sku, locationId, onHand: 0, reserved: 0, available: 0 };
     merged.set(key, { ...sum, onHand: sum.onHand + delta.onHand, reserved: sum.reserved + delta.reserved, available: sum.available + delta.available });
-    const doc: Movement = {
-      sku,
-      locationId,
-      kind,
-      onHandDelta: delta.onHand,
-      reservedDelta: delta.reserved,
-      reference,
-      ...(reason === undefined ? {} : { reason }),
-      ...(batch === undefined ? {} : { batch }),
-      ...(expiresAt === undefined ? {} : { expiresAt }),
-      actorId: move.tx.actor.id,
-    };
-    return { tx: move.tx, doc };
-  });
-  await movements.insertMany(tx, rows);
+  }
+  await movements.insertMany(tx, movementRows(moves));
   const keys = [...merged.keys()].sort();
   await stock.changeMany(tx, keys.flatMap((key) => changeOf(merged.get(key))));
+}
+
+/** Moves of one cause, kind and place share a row. */
+function movementRows(moves: readonly KindMove[]): { tx: Tx; doc: MovementRow & { _id: string } }[] {
+  const rows = new Map<string, { tx: Tx; doc: MovementRow }[]>();
+  for (const { tx, kind, sku, locationId, quantity, reference, reason, batch, expiresAt } of moves) {
+    const key = `${tx.companyId}|${reference.id}|${kind}|${locationId}|${reason ?? ''}`;
+    const own = rows.get(key) ?? [];
+    rows.set(key, own);
+    let row = own.at(-1);
+    if (!row || row.doc.lines.length >= MAX_MOVEMENT_LINES) {
+      row = { tx, doc: { locationId, kind, reference, ...(reason === undefined ? {} : { reason }), actorId: tx.actor.id, lines: [] } };
+      own.push(row);
+    }
+    const { onHand, reserved } = deltaOf(kind, quantity);
+    row.doc.lines.push({ sku, onHandDelta: onHand, reservedDelta: reserved, ...(batch === undefined ? {} : { batch }), ...(expiresAt === undefined ? {} : { expiresAt }) });
+  }
+  return [...rows.values()].flat().map(({ tx, doc }) => ({ tx, doc: { _id: newIdBlock(doc.lines.length), ...doc } }));
 }
 
 function changeOf(sum: Merged | undefined): BulkChange<Stock>[] {
