@@ -20,7 +20,7 @@ import { makeJobRunner, type JobRunner } from './platform/jobs.ts';
 import type { Log } from './platform/logger.ts';
 import { metrics } from './platform/metrics.ts';
 import { openapiDocument } from './platform/openapi.ts';
-import { makeOutboxDispatcher, type OutboxDispatcher } from './platform/outbox.ts';
+import { bornState, makeOutboxDispatcher, type OutboxDispatcher } from './platform/outbox.ts';
 import { registerCustomerData } from './platform/privacy.ts';
 import { registerRetention } from './platform/retention.ts';
 import { memoryLimitStore } from './platform/rate-limit.ts';
@@ -103,6 +103,7 @@ export async function startService(options: StartOptions): Promise<Service> {
   registerCustomerData(allCustomerData());
   const jobs = makeJobRunner(allJobs(), { concurrency: config.jobConcurrency });
   const outbox = makeOutboxDispatcher(allSubscribers());
+  transactionSettings.eventState = bornState;
   const auditChain = makeAuditChain();
   const scheduler = makeScheduler(allSchedules());
   transactionSettings.onCommitted = ({ events, jobs: queued }) => {

@@ -69,7 +69,7 @@ export function makeOutboxDispatcher(subscribers: readonly Subscriber[]): Outbox
   let gathering: NodeJS.Timeout | undefined;
 
   const markDone = (which: { _id: { $in: string[] } } | { pending: true; type: { $nin: string[] } }): Promise<number> =>
-    rows.changeAll(which, { $unset: { pending: '' }, $set: { expireAt: new Date(nowMs() + runtime().config.retentionOutboxDays * 86_400_000) } });
+    rows.changeAll(which, { $unset: { pending: '' }, $set: { expireAt: doneUntil() } });
 
   const deliverOne = async (event: OutboxRow): Promise<boolean> => {
     for (const subscriber of byType.get(event.type) ?? []) {
@@ -156,6 +156,16 @@ async function putAside(event: OutboxRow, subscriber: string, error: unknown): P
 
 /** Types that somebody in this process hears of; the index leads to the oldest pending event of each. */
 const heardTypes = new Set<string>();
+
+/** How long a delivered event stays. */
+function doneUntil(): Date {
+  return new Date(nowMs() + runtime().config.retentionOutboxDays * 86_400_000);
+}
+
+/** How an event of this type is born in this process: delivered already when it has a dispatcher and nobody hears of the type. */
+export function bornState(type: string): { pending: true } | { expireAt: Date } {
+  return heardTypes.has(type) ? { pending: true } : { expireAt: doneUntil() };
+}
 
 /** The age of the oldest event that still waits, in milliseconds; 0 when none waits. For health and metrics. */
 export async function outboxAgeMs(): Promise<number> {

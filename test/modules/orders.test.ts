@@ -28,7 +28,8 @@ for (const lanes of ['on', 'off']) {
       assert.equal(answer.headers.get('etag'), '"1"');
       const audit = await world.db.collection('audit').findOne({ rowId: order.id });
       assert.equal(audit?.['actorId'], shop.userId);
-      assert.ok(await world.db.collection('outbox').findOne({ type: 'order.placed', key: order.id }));
+      const event = await world.db.collection('outbox').findOne({ type: 'order.placed', key: order.id });
+      assert(event?.['expireAt'] instanceof Date && !('pending' in event), 'nobody hears of it, so it waits for nobody');
       const stock = await world.api('GET', '/v1/stock?sku=LAMP', { token: shop.token });
       assert.equal(stock.body.data[0].reserved, 2);
       await world.checks();

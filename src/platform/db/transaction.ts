@@ -19,6 +19,8 @@ const OPTIONS = { readConcern: { level: 'snapshot' }, writeConcern: { w: 'majori
 export const transactionSettings = {
   deadlineMs: 5_000,
   onFinished: (_attempts: number, _committed: boolean): void => undefined,
+  /** What an event's row is born with: it waits, or is as good as delivered when nobody hears of its type. */
+  eventState: (_type: string): { pending: true } | { expireAt: Date } => ({ pending: true }),
   onCommitted: (_wrote: { events: number; jobs: number }): void => undefined,
 };
 
@@ -77,7 +79,7 @@ async function attempt<T>(ctx: Ctx, session: mongoose.mongo.ClientSession, body:
     await commit(session, deadline);
     tellCommitted(state.changes);
     noteCommitted(state);
-    transactionSettings.onCommitted({ events: state.events.length, jobs: state.jobs.length });
+    transactionSettings.onCommitted({ events: state.events.filter(({ type }) => 'pending' in transactionSettings.eventState(type)).length, jobs: state.jobs.length });
     return result;
   } catch (error) {
     state.open = false;
@@ -104,7 +106,7 @@ async function commit(session: mongoose.mongo.ClientSession, deadline: number): 
 async function writeRecords({ session, changes, events, jobs, answers }: TxState): Promise<void> {
   const at = now();
   if (changes.length > 0) await insertAudit(changes.map((change) => ({ _id: newId(), at, ...change })), session);
-  if (events.length > 0) await insertDocuments('outbox', events.map((event) => ({ _id: newId(), at, ...event, pending: true })), session);
+  if (events.length > 0) await insertDocuments('outbox', events.map((event) => ({ _id: newId(), at, ...event, ...transactionSettings.eventState(event.type) })), session);
   if (jobs.length > 0) await insertJobs(jobs, at, session);
   if (answers.length === 0) return;
   const rows = await Promise.all(answers.map(({ recorder: _recorder, ...answer }) => answerRow(answer, nowMs())));
