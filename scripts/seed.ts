@@ -2,7 +2,7 @@ import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '../src/config.ts';
 import { addProduct, type ProductInput } from '../src/modules/catalog/index.ts';
-import { activeLocations, addLocation, type Location } from '../src/modules/companies/index.ts';
+import { activeLocations, addLocation, type Place } from '../src/modules/companies/index.ts';
 import { addConnection, connectionsOf, SANDBOX_COURIER } from '../src/modules/couriers/index.ts';
 import { createOperator, findUserByEmail, registerCompany, type Registration } from '../src/modules/identity/index.ts';
 import { ownKyc, saveBankAccount, savePan, type BankInput, type PanInput } from '../src/modules/kyc/index.ts';
@@ -20,7 +20,7 @@ import { withSession } from './lib/session.ts';
 interface DemoData {
   company: Omit<Registration, 'password'>;
   operator: { name: string; email: string };
-  location: Location;
+  location: Place;
   stockPerSku: number;
   products: ProductInput[];
   kyc: { pan: PanInput; bankAccount: BankInput };

@@ -100,7 +100,7 @@ function plan(shipment: Row<Shipment>, seed: string, days: number): Parcel {
       seed,
       scenario,
       startAt: now(),
-      originCity: shipment.pickup.city,
+      originCity: shipment.pickup.mask.city,
       destinationCity: shipment.destination.mask.city,
       paymentMethod: shipment.paymentMethod,
       declaredGrams: shipment.parcel.weightGrams,

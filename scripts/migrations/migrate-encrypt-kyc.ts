@@ -57,7 +57,7 @@ async function convertCompanies(docs: readonly LegacyDoc[], help: Help): Promise
       companyId: id,
       version: 1,
       name: text(doc['name'], 200) || 'Unnamed',
-      email: text(contact?.['email'], 254).toLowerCase() || 'unknown@legacy.invalid',
+      email: seal(text(contact?.['email'], 254).toLowerCase() || 'unknown@legacy.invalid'),
       status: COMPANY_STATUSES[String(doc['status'])] ?? 'active',
       kycStatus: main ? proved(main, help).status : 'not_started',
       ...ourTimes(doc),

@@ -19,7 +19,7 @@ function anAddress(n: number): unknown {
 /** What the generator cannot know from a schema, by collection and path. */
 const OVERRIDES: Record<string, Record<string, (n: number) => unknown>> = {
   orders: { customer: aCustomer, shippingAddress: anAddress, billingAddress: anAddress },
-  shipments: { consignee: aCustomer, destination: anAddress },
+  shipments: { consignee: aCustomer, destination: anAddress, pickup: (n) => seal({ name: `Place ${n}`, contactName: 'Asha Rao', phone: '+919800012345', line1: `${n} MG Road`, city: 'Bengaluru', state: 'Karnataka', pincode: '560001' }) },
   kycs: {
     pan: (n) => seal({ number: `ABCPE${String(1000 + (n % 9000))}F`, name: `Asha Rao ${n}` }),
     bankAccount: (n) => seal({ accountNumber: `77${String(10_000_000 + n)}`, ifsc: 'HDFC0000001', holderName: 'Asha Rao' }),

@@ -1,4 +1,5 @@
 import { defineCollection } from '../../platform/db/collection.ts';
+import type { Sealed } from '../../platform/db/sealed.ts';
 
 export type CompanyStatus = 'active' | 'suspended' | 'closed';
 export type KycStatus = 'not_started' | 'in_progress' | 'submitted' | 'verified' | 'rejected' | 'needs_action';
@@ -6,9 +7,9 @@ export type KycStatus = 'not_started' | 'in_progress' | 'submitted' | 'verified'
 /** A merchant's account. Its row's `_id` is its own `companyId`. */
 export interface Company {
   name: string;
-  email: string;
+  email: Sealed<string, string>;
   /** Absent for a company that was taken up from the former product. */
-  phone?: string;
+  phone?: Sealed<string, string>;
   status: CompanyStatus;
   /** Why our staff last changed the status, and when; shown to staff only. */
   statusReason?: string;
@@ -28,8 +29,6 @@ export const companies = defineCollection<Company>({
   rowName: 'company',
   fields: {
     name: { type: String, required: true, maxlength: 200 },
-    email: { type: String, required: true },
-    phone: { type: String },
     status: { type: String, required: true, enum: ['active', 'suspended', 'closed'] },
     statusReason: { type: String, maxlength: 500 },
     statusChangedAt: { type: Date },
@@ -39,12 +38,13 @@ export const companies = defineCollection<Company>({
     gstinState: { type: String, match: /^\d{2}$/ },
     emailVerifiedAt: { type: Date },
   },
-  personal: { name: '[erased]', email: (id) => `erased-${id}@erased.invalid`, phone: '[erased]', gstin: null, statusReason: null },
+  sealed: { email: { required: true, mask: 'email' }, phone: { mask: 'phone' } },
+  personal: { name: '[erased]', gstin: null, statusReason: null },
   indexes: [{ keys: { status: 1, _id: 1 } }, { keys: { kycStatus: 1, _id: 1 } }],
 });
 
-/** A place that holds stock and where couriers pick up. */
-export interface Location {
+/** A place that holds stock and where couriers pick up, as it is told us and shown. */
+export interface Place {
   name: string;
   contactName: string;
   phone: string;
@@ -54,6 +54,17 @@ export interface Location {
   state: string;
   pincode: string;
   gstin?: string;
+}
+
+/** What of a place is sealed: its name is the company's word for it, and prices need to know where it lies. */
+export const SEALED_OF_PLACE = ['contactName', 'phone', 'line1', 'line2', 'gstin'] as const;
+type SealedPart = (typeof SEALED_OF_PLACE)[number];
+
+/** A place, or a change of one, with its personal parts sealed. */
+export type SealedPlace<T extends Partial<Place> = Place> = { [K in keyof T]: K extends SealedPart ? Sealed<string, string> : T[K] };
+
+/** A place as a company keeps it. */
+export interface Location extends SealedPlace {
   /** Set instead of a removal, because stock and shipments refer to it. */
   archivedAt?: Date;
 }
@@ -63,15 +74,17 @@ export const locations = defineCollection<Location>({
   rowName: 'location',
   fields: {
     name: { type: String, required: true },
-    contactName: { type: String, required: true },
-    phone: { type: String, required: true },
-    line1: { type: String, required: true },
-    line2: { type: String },
     city: { type: String, required: true },
     state: { type: String, required: true },
     pincode: { type: String, required: true, match: /^[1-9]\d{5}$/ },
-    gstin: { type: String },
     archivedAt: { type: Date },
   },
-  personal: { name: '[erased]', contactName: '[erased]', phone: '[erased]', line1: '[erased]', line2: null, gstin: null },
+  sealed: {
+    contactName: { required: true, mask: 'name' },
+    phone: { required: true, mask: 'phone' },
+    line1: { required: true, mask: 'street' },
+    line2: { mask: 'street' },
+    gstin: { mask: 'gstin' },
+  },
+  personal: { name: '[erased]' },
 });

@@ -2,9 +2,9 @@ import Joi from 'joi';
 import type { Row } from '../../platform/db/collection.ts';
 import { mapPage } from '../../platform/pagination.ts';
 import { field, idParams, pageOf, pageQuery, route, shape } from '../../platform/route.ts';
-import type { Company, Location } from './company.model.ts';
-import type { LocationInput } from './company.rules.ts';
-import { addLocation, archiveLocation, changeCompany, changeLocation, getLocation, listLocations, ownCompany } from './company.service.ts';
+import type { Company, Location, Place } from './company.model.ts';
+import { placeShown } from './company.rules.ts';
+import { addLocation, archiveLocation, changeCompany, changeLocation, getLocation, listLocations, ownCompany, type CompanyChange } from './company.service.ts';
 
 export interface CompanyView {
   id: string;
@@ -24,8 +24,8 @@ export function companyView(row: Row<Company>): CompanyView {
   return {
     id: row._id,
     name: row.name,
-    email: row.email,
-    ...(row.phone === undefined ? {} : { phone: row.phone }),
+    email: row.email.shown(),
+    ...(row.phone === undefined ? {} : { phone: row.phone.shown() }),
     status: row.status,
     kycStatus: row.kycStatus,
     emailVerified: row.emailVerifiedAt !== undefined,
@@ -48,25 +48,16 @@ export const companyShape = shape<CompanyView>({
   createdAt: field.isoTime().required(),
 });
 
-interface LocationView extends LocationInput {
+interface LocationView extends Place {
   id: string;
   version: number;
   createdAt: string;
 }
 
 function locationView(row: Row<Location>): LocationView {
-  const { name, contactName, phone, line1, line2, city, state, pincode, gstin } = row;
   return {
     id: row._id,
-    name,
-    contactName,
-    phone,
-    line1,
-    ...(line2 === undefined ? {} : { line2 }),
-    city,
-    state,
-    pincode,
-    ...(gstin === undefined ? {} : { gstin }),
+    ...placeShown(row),
     version: row.version,
     createdAt: row.createdAt.toISOString(),
   };
@@ -84,7 +75,7 @@ const locationKeys = {
   gstin: field.text(20),
 };
 
-const newLocation = shape<LocationInput>({
+const newLocation = shape<Place>({
   name: locationKeys.name.required(),
   contactName: locationKeys.contactName.required(),
   phone: locationKeys.phone.required(),
@@ -110,8 +101,6 @@ const locationShape = shape<LocationView>({
   version: field.version().required(),
   createdAt: field.isoTime().required(),
 });
-
-type CompanyChange = Partial<Pick<Company, 'name' | 'phone' | 'stateCode'>>;
 
 export const companyRoutes = [
   route({
@@ -173,7 +162,7 @@ export const companyRoutes = [
     permission: 'locations:write',
     ifMatch: true,
     params: idParams,
-    body: shape<Partial<LocationInput>>(locationKeys).min(1),
+    body: shape<Partial<Place>>(locationKeys).min(1),
     response: locationShape,
     handle: (ctx, { params, body, ifMatch }) => changeLocation(ctx, params.id, body, ifMatch),
     view: locationView,

@@ -1,17 +1,18 @@
 import { now } from '../../platform/clock.ts';
 import type { Ctx, OutsideTx, Tx } from '../../platform/context.ts';
 import type { Row } from '../../platform/db/collection.ts';
+import { seal, sealIf } from '../../platform/db/sealed.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { conflict, notFound } from '../../platform/errors.ts';
 import type { Page, PageRequest } from '../../platform/pagination.ts';
 import { knownPincodes } from '../pincodes/index.ts';
-import { companies, locations, type Company, type Location } from './company.model.ts';
-import { normalizeLocation, type LocationInput } from './company.rules.ts';
+import { companies, locations, type Company, type Location, type Place } from './company.model.ts';
+import { normalizeLocation, sealPlace } from './company.rules.ts';
 
 /** Opens a company's account inside the caller's transaction; the ctx's company id becomes its id. */
-export async function createCompany(tx: Tx, input: Pick<Company, 'name' | 'email' | 'phone'>): Promise<Row<Company>> {
-  const company = await companies.insert(tx, { _id: tx.companyId, ...input, status: 'active', kycStatus: 'not_started' });
-  tx.emit({ type: 'company.registered', key: tx.companyId, payload: { name: input.name } });
+export async function createCompany(tx: Tx, { name, email, phone }: { name: string; email: string; phone: string }): Promise<Row<Company>> {
+  const company = await companies.insert(tx, { _id: tx.companyId, name, email: seal(email), phone: seal(phone), status: 'active', kycStatus: 'not_started' });
+  tx.emit({ type: 'company.registered', key: tx.companyId, payload: { name } });
   return company;
 }
 
@@ -20,9 +21,16 @@ export async function ownCompany(ctx: Ctx): Promise<Row<Company>> {
   return companies.get(ctx, ctx.companyId);
 }
 
+/** What a company changes of itself. */
+export interface CompanyChange {
+  name?: string;
+  phone?: string;
+  stateCode?: string;
+}
+
 /** Changes the company's own name, phone or registered state; guarded by the version the caller saw. */
-export async function changeCompany(ctx: OutsideTx, change: Partial<Pick<Company, 'name' | 'phone' | 'stateCode'>>, version: number): Promise<Row<Company>> {
-  return withTransaction(ctx, async (ctx) => companies.update(ctx, ctx.companyId, { $set: change }, { version }));
+export async function changeCompany(ctx: OutsideTx, { phone, ...change }: CompanyChange, version: number): Promise<Row<Company>> {
+  return withTransaction(ctx, async (ctx) => companies.update(ctx, ctx.companyId, { $set: { ...change, phone: sealIf(phone) } }, { version }));
 }
 
 /** Notes that an owner has proved an e-mail address; the first proof counts, later ones change nothing. */
@@ -33,17 +41,17 @@ export async function noteEmailVerified(tx: Tx): Promise<void> {
 }
 
 /** Adds a location; stock and pickups refer to it from now on. */
-export async function addLocation(ctx: OutsideTx, input: LocationInput): Promise<Row<Location>> {
+export async function addLocation(ctx: OutsideTx, input: Place): Promise<Row<Location>> {
   const location = normalizeLocation(input, await knownPincodes());
-  return withTransaction(ctx, async (ctx) => locations.insert(ctx, location));
+  return withTransaction(ctx, async (ctx) => locations.insert(ctx, sealPlace(location)));
 }
 
 /** Changes a location under the version the caller saw; 404 outside a member's own locations. */
-export async function changeLocation(ctx: OutsideTx, id: string, change: Partial<LocationInput>, version: number): Promise<Row<Location>> {
+export async function changeLocation(ctx: OutsideTx, id: string, change: Partial<Place>, version: number): Promise<Row<Location>> {
   const normalized = normalizeLocation(change, await knownPincodes());
   return withTransaction(ctx, async (ctx) => {
     const { _id } = await getLocation(ctx, id);
-    return locations.update(ctx, _id, { $set: normalized }, { version });
+    return locations.update(ctx, _id, { $set: sealPlace(normalized) }, { version });
   });
 }
 

@@ -3,11 +3,6 @@ export function maskPan(pan: string): string {
   return `XXXXXX${pan.slice(-4)}`;
 }
 
-/** The state, then nothing but the last four characters. */
-export function maskGstin(gstin: string): string {
-  return `${gstin.slice(0, 2)}XXXXXXXXX${gstin.slice(-4)}`;
-}
-
 /** The last four digits of an account number, whatever its length. */
 export function maskAccount(account: string): string {
   return `XXXXXX${account.slice(-4)}`;

@@ -1,7 +1,7 @@
 import { defineCollection, type IndexSpec } from '../../platform/db/collection.ts';
 import type { Sealed } from '../../platform/db/sealed.ts';
 import type { KycStatus } from '../companies/index.ts';
-import { maskAccount, maskGstin, maskName, maskPan } from './kyc.mask.rules.ts';
+import { maskAccount, maskName, maskPan } from './kyc.mask.rules.ts';
 
 /** What a company proves; each has a state of its own. */
 export const KYC_DOCUMENTS = ['pan', 'aadhaar', 'gstin', 'bankAccount'] as const;
@@ -130,7 +130,7 @@ export const kycs = defineCollection<Kyc>({
   },
   sealed: {
     pan: { mask: ({ number, name }: PanRecord) => ({ number: maskPan(number), name: maskName(name) }), search: { pan: ({ number }: PanRecord) => number } },
-    gstin: { mask: (gstin: string) => maskGstin(gstin), search: 'exact' },
+    gstin: { mask: 'gstin', search: 'exact' },
     bankAccount: {
       mask: ({ accountNumber, ifsc, holderName }: BankRecord) => ({ accountNumber: maskAccount(accountNumber), ifsc, holderName: maskName(holderName) }),
       search: { bankAccount: ({ accountNumber, ifsc }: BankRecord) => `${ifsc}|${accountNumber}` },

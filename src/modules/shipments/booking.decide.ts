@@ -1,15 +1,16 @@
 import type { Row } from '../../platform/db/collection.ts';
+import { seal } from '../../platform/db/sealed.ts';
 import { conflict, invalidFields, notFound, type AppError } from '../../platform/errors.ts';
 import { newId } from '../../platform/ids.ts';
 import { present } from '../../platform/present.ts';
-import type { Location } from '../companies/index.ts';
+import { placeOf, type Location } from '../companies/index.ts';
 import { awbText, chooseConnection, courierEntry, findCourier, isAwbText, takesAtOnce, type Connection, type CourierEntry, type ShipmentStatus } from '../couriers/index.ts';
 import type { Order } from '../orders/index.ts';
 import { canHold, insufficientBalance } from '../wallet/index.ts';
 import { chooseOption, codAmount, goodsValue, orderEntry, shipmentLines, withEntries } from './booking.rules.ts';
 import type { Booking, BookingShelf, ShelfCompany, ShelfOrder } from './booking.shelf.ts';
 import { quoteShipment, wishedCourier, type ShipmentOffer } from './shipment.quote.ts';
-import type { FrozenQuote, PickupPlace, Shipment } from './shipment.model.ts';
+import type { FrozenQuote, Shipment } from './shipment.model.ts';
 import { bookingRefusal, linesToBook, openLines, type LineQuantity } from './shipment.rules.ts';
 
 /** A booking that the batch accepts. */
@@ -135,7 +136,8 @@ function newShipment({ request }: Booking, { order, location, lines, codPaise }:
     consignee: order.customer,
     destination: order.shippingAddress,
     pickupLocationId: location._id,
-    pickup: pickupPlace(location),
+    // As it is today: a label shows where the parcel was picked up, also after the location moves.
+    pickup: seal(placeOf(location)),
     quote,
     ownStatus,
     status: ownStatus,
@@ -159,11 +161,6 @@ function givenAwb(text: string): string {
 function parcelOf({ inputs }: FrozenQuote): Shipment['parcel'] {
   const { weightGrams, lengthMm, breadthMm, heightMm } = inputs;
   return { weightGrams, lengthMm, breadthMm, heightMm };
-}
-
-/** The pickup address as it is today: a label shows where the parcel was picked up, also after the location moves. */
-export function pickupPlace({ name, contactName, phone, line1, line2, city, state, pincode, gstin }: Location): PickupPlace {
-  return present({ name, contactName, phone, line1, line2, city, state, pincode, gstin });
 }
 
 /** 409 naming the shipment that the same key has booked before. */

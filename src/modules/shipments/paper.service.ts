@@ -3,12 +3,12 @@ import type { Row } from '../../platform/db/collection.ts';
 import { conflict } from '../../platform/errors.ts';
 import type { FileAnswer } from '../../platform/route.ts';
 import { present } from '../../platform/present.ts';
-import { ownCompany, type Company } from '../companies/index.ts';
+import { ownCompany, type Company, type Place } from '../companies/index.ts';
 import { getManifest } from './handover.service.ts';
 import { renderInWorker } from './papers/paper-worker.ts';
 import type { LabelLayout, LabelView, ManifestRow, PaperAddress, PaperPayment } from './papers/paper.views.ts';
 import { getShipment, getShipments } from './shipment.service.ts';
-import { shipments, type PickupPlace, type Shipment } from './shipment.model.ts';
+import { shipments, type Shipment } from './shipment.model.ts';
 
 /** The 4×6 inch label of one shipment; 409 `awb_not_assigned` before it has a number, `shipment_cancelled` after its end. */
 export async function labelOf(ctx: Ctx, id: string): Promise<FileAnswer> {
@@ -32,11 +32,12 @@ export async function manifestPdf(ctx: Ctx, id: string): Promise<FileAnswer> {
   const listed = manifest.shipmentIds.flatMap((shipmentId) => byId.get(shipmentId) ?? []);
   const [first] = listed;
   if (!first) throw conflict('nothing_to_print', 'This manifest has no shipments');
+  const pickup = first.pickup.reveal();
   const view = {
     number: manifest.number,
     courier: manifest.courier,
-    seller: seller(company, first.pickup),
-    pickup: placeAddress(first.pickup),
+    seller: seller(company, pickup),
+    pickup: placeAddress(pickup),
     createdAt: manifest.createdAt,
     rows: listed.map(manifestRow),
   };
@@ -47,7 +48,7 @@ function labelView(shipment: Row<Shipment>, company: Row<Company>): LabelView {
   if (shipment.awb === undefined) throw conflict('awb_not_assigned', 'The courier has given no number yet', { id: shipment._id });
   if (shipment.cancelledAt) throw conflict('shipment_cancelled', 'A cancelled shipment has no label', { id: shipment._id });
   const { parcel } = shipment;
-  const [consignee, destination] = [shipment.consignee.reveal(), shipment.destination.reveal()];
+  const [consignee, destination, pickup] = [shipment.consignee.reveal(), shipment.destination.reveal(), shipment.pickup.reveal()];
   return present<LabelView>({
     awb: shipment.awb,
     courier: shipment.courier,
@@ -68,8 +69,8 @@ function labelView(shipment: Row<Shipment>, company: Row<Company>): LabelView {
     sizeMm: { lengthMm: parcel.lengthMm, widthMm: parcel.breadthMm, heightMm: parcel.heightMm },
     valuePaise: shipment.valuePaise,
     items: shipment.lines.map(({ name, sku, quantity }) => ({ name, sku, quantity })),
-    seller: seller(company, shipment.pickup),
-    returnAddress: placeAddress(shipment.pickup),
+    seller: seller(company, pickup),
+    returnAddress: placeAddress(pickup),
   });
 }
 
@@ -77,11 +78,11 @@ function payment({ paymentMethod, codPaise }: Pick<Shipment, 'paymentMethod' | '
   return paymentMethod === 'cod' && codPaise > 0 ? { mode: 'cod', codPaise } : { mode: 'prepaid' };
 }
 
-function seller(company: Row<Company>, pickup: PickupPlace): { name: string; gstin?: string } {
+function seller(company: Row<Company>, pickup: Place): { name: string; gstin?: string } {
   return present({ name: company.name, gstin: company.gstin ?? pickup.gstin });
 }
 
-function placeAddress({ name, phone, line1, line2, city, state, pincode }: PickupPlace): PaperAddress {
+function placeAddress({ name, phone, line1, line2, city, state, pincode }: Place): PaperAddress {
   return { name, phone, lines: [line1, line2 ?? ''], city, state, pincode };
 }
 

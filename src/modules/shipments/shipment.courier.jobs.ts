@@ -4,9 +4,10 @@ import type { Row } from '../../platform/db/collection.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { unavailable } from '../../platform/errors.ts';
 import { job } from '../../platform/jobs.ts';
+import type { Place } from '../companies/index.ts';
 import { callCourier, courierAccess, courierEntry, findCourier, type BookAnswer, type BookRequest, type CourierAddress, type CourierFailure } from '../couriers/index.ts';
 import { cancelInside } from './shipment.cancel.ts';
-import { pickups, shipments, type PickupPlace, type Shipment } from './shipment.model.ts';
+import { pickups, shipments, type Shipment } from './shipment.model.ts';
 
 const BOOK_ATTEMPTS = 8;
 
@@ -56,7 +57,7 @@ function bookRequest(shipment: Row<Shipment>): BookRequest {
     codPaise,
     declaredValuePaise: shipment.valuePaise,
     parcel,
-    pickup: placeAddress(shipment.pickup),
+    pickup: placeAddress(shipment.pickup.reveal()),
     destination: { name, phone, ...shipment.destination.reveal() },
     items: shipment.lines,
     awb,
@@ -64,7 +65,7 @@ function bookRequest(shipment: Row<Shipment>): BookRequest {
   };
 }
 
-function placeAddress({ contactName, phone, line1, line2, city, state, pincode }: PickupPlace): CourierAddress {
+function placeAddress({ contactName, phone, line1, line2, city, state, pincode }: Place): CourierAddress {
   return { name: contactName, phone, line1, line2, city, state, pincode, country: 'IN' };
 }
 
@@ -152,7 +153,7 @@ export const requestPickup = job<{ pickupId: string }>({
     const access = await courierAccess(ctx, first.connectionId);
     const { adapter } = courierEntry(pickup.courier);
     const awbs = rows.flatMap((row) => (row.awb === undefined ? [] : [row.awb]));
-    const request = { reference: pickupId, pickup: placeAddress(first.pickup), date: pickup.date, slot: pickup.slot, awbs };
+    const request = { reference: pickupId, pickup: placeAddress(first.pickup.reveal()), date: pickup.date, slot: pickup.slot, awbs };
     const answer = await callCourier(pickup.courier, access, attempt, (call) => adapter.pickup(call, request));
     if (!answer.ok && answer.kind === 'retryable' && attempt < 8) throw new Error(`${answer.code}: ${answer.message}`);
     await withTransaction(ctx, async (ctx) => {

@@ -1,4 +1,6 @@
 import { defineCollection } from '../../platform/db/collection.ts';
+import type { Sealed } from '../../platform/db/sealed.ts';
+import type { Place } from '../companies/index.ts';
 import { SEALED_ADDRESS, SEALED_CUSTOMER, type SealedAddress, type SealedCustomer } from '../orders/index.ts';
 import type { Parcel } from './shipment.rules.ts';
 import { SHIPMENT_STATUSES, type NdrReason, type ShipmentDirection, type ShipmentStatus } from '../couriers/index.ts';
@@ -39,17 +41,8 @@ export interface FrozenQuote {
   reasons: string[];
 }
 
-export interface PickupPlace {
-  name: string;
-  contactName: string;
-  phone: string;
-  line1: string;
-  line2?: string;
-  city: string;
-  state: string;
-  pincode: string;
-  gstin?: string;
-}
+/** Where the parcel was picked up, as it was that day; the mask shows where it lies. */
+export type SealedPlace = Sealed<Place, Pick<Place, 'name' | 'city' | 'state' | 'pincode'>>;
 
 /** One scan as a shipment keeps it for its fold; all of them are rows of `scans`. */
 export interface KeptScan {
@@ -94,7 +87,7 @@ export interface Shipment {
   consignee: SealedCustomer;
   destination: SealedAddress;
   pickupLocationId: string;
-  pickup: PickupPlace;
+  pickup: SealedPlace;
   quote: FrozenQuote;
   ewayBillNumber?: string;
   manifestId?: string;
@@ -153,7 +146,6 @@ export const shipments = defineCollection<Shipment>({
     codPaise: { type: Number, required: true },
     valuePaise: { type: Number, required: true },
     pickupLocationId: { type: String, required: true },
-    pickup: { type: Object, required: true },
     quote: { type: Object, required: true },
     ewayBillNumber: { type: String },
     manifestId: { type: String },
@@ -179,8 +171,11 @@ export const shipments = defineCollection<Shipment>({
     rtoCharged: { type: Boolean, required: true },
     nextDueAt: { type: Date },
   },
-  sealed: { consignee: SEALED_CUSTOMER, destination: { ...SEALED_ADDRESS, required: true } },
-  personal: { 'pickup.contactName': '[erased]', 'pickup.phone': '[erased]', 'pickup.line1': '[erased]', 'pickup.line2': null, 'pickup.gstin': null },
+  sealed: {
+    consignee: SEALED_CUSTOMER,
+    destination: { ...SEALED_ADDRESS, required: true },
+    pickup: { required: true, mask: ({ name, city, state, pincode }: Place) => ({ name, city, state, pincode }) },
+  },
   bounds: SHIPMENT_BOUNDS,
   indexes: [
     { keys: { awb: 1, courier: 1 }, unique: true, partial: { awb: { $exists: true } } },

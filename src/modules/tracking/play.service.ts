@@ -43,7 +43,7 @@ export async function playParcel(awb: string, request: PlayRequest): Promise<Pla
     seed: 'play',
     scenario,
     startAt: now(),
-    originCity: shipment.pickup.city,
+    originCity: shipment.pickup.mask.city,
     destinationCity: shipment.destination.mask.city,
     paymentMethod: shipment.paymentMethod,
     declaredGrams: shipment.parcel.weightGrams,

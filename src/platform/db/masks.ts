@@ -6,6 +6,8 @@ export const MASKS = {
   /** Of a short value four characters would be most of it. */
   last4: (value: string) => (value.length < 8 ? 'X'.repeat(value.length) : `${'X'.repeat(value.length - 4)}${value.slice(-4)}`),
   name: maskName,
+  street: () => '***',
+  gstin: maskGstin,
   phone: maskPhone,
   email: maskEmail,
 } as const;
@@ -20,6 +22,11 @@ export function maskName(name: string): string {
     .slice(0, 3)
     .map((word) => `${[...word][0] ?? ''}***`)
     .join(' ');
+}
+
+/** The state, then nothing but the last four characters: the PAN between them is the holder's. */
+export function maskGstin(gstin: string): string {
+  return `${gstin.slice(0, 2)}XXXXXXXXX${gstin.slice(-4)}`;
 }
 
 /** `+91******3210`: country and the last four digits. */
