@@ -1,19 +1,12 @@
 import { strict as assert } from 'node:assert';
-import mongoose from 'mongoose';
 import { queueMail } from '../../src/modules/notifications/index.ts';
 import { systemCtx } from '../../src/platform/context.ts';
 import { ENVELOPE } from '../../src/platform/db/sealed.ts';
 import { withTransaction } from '../../src/platform/db/transaction.ts';
+import { leaks } from '../support/canaries.ts';
 import { fund } from '../support/shipping.ts';
 import { orderBody, PRODUCT } from '../support/shop.ts';
 import { startWorld, type Answer, type CallOptions, type Merchant, type World } from '../support/world.ts';
-
-/** Everything of a stored row as text, bytes too. */
-function textOf(value: unknown): string {
-  if (value instanceof mongoose.mongo.Binary) return Buffer.from(value.buffer).toString('latin1');
-  if (typeof value !== 'object' || value === null) return String(value);
-  return Object.entries(value).map(([key, inner]) => `${key}=${textOf(inner)}`).join('\n');
-}
 
 /** Values that appear nowhere else: where one stands in the database or a log, it has leaked. */
 const CANARY = {
@@ -95,7 +88,7 @@ describe('requirements 1 and 7: canaries through every way in', () => {
     await call('GET', `/v1/shipments/${shipment.id}/label.pdf`);
     await waitingMail();
     ok(await world.api('POST', '/v1/auth/password/forgot', { body: { email: CANARY.forgotten } }));
-    assert.deepEqual(await leaks(), [], 'while a request to reset a password waits');
+    assert.deepEqual(await leaks(world.db, Object.values(CANARY)), [], 'while a request to reset a password waits');
     await world.settle();
     return { order: placed.id, other: other.id, shipment: shipment.id };
   }
@@ -109,7 +102,7 @@ describe('requirements 1 and 7: canaries through every way in', () => {
       const faulty = mode === 'skip_invalid' ? `I-9,${CANARY.faultyName},12,${CANARY.importEmail},${CANARY.importStreet},,,,prepaid,TOY,Toy,1,5000\n` : '';
       form.set('file', new Blob([CSV + row(id, CANARY.importName) + faulty]), 'orders.csv');
       const imported = await call('POST', '/v1/imports', { raw: form });
-      assert.deepEqual(await leaks(), [], 'while the file waits');
+      assert.deepEqual(await leaks(world.db, Object.values(CANARY)), [], 'while the file waits');
       await world.settle();
       assert.equal((await call('GET', `/v1/imports/${imported.id}`)).counts.imported, 1);
       if (mode === 'skip_invalid') await call('GET', `/v1/imports/${imported.id}/errors.csv`);
@@ -121,26 +114,13 @@ describe('requirements 1 and 7: canaries through every way in', () => {
     const mail = { kind: 'test', to: CANARY.mailTo, subject: 'A link', text: `Open ${CANARY.mailToken}`, links: [`https://dakiya.test/x?token=${CANARY.mailToken}`] };
     await withTransaction(systemCtx('test', shop.companyId), async (ctx) => queueMail(ctx, mail));
     assert.equal(await world.db.collection('jobs').countDocuments({ name: 'mail.send', state: 'queued' }), 1);
-    assert.deepEqual(await leaks(), [], 'while a mail waits');
+    assert.deepEqual(await leaks(world.db, Object.values(CANARY)), [], 'while a mail waits');
     await world.settle();
     const { data } = await call('GET', `/dev/mailbox?to=${encodeURIComponent(CANARY.mailTo)}`);
     assert.deepEqual(data[0].links, mail.links);
   }
 
-  /** Where canaries stand in the raw collections; development's mailbox is what it says. */
-  async function leaks(): Promise<string[]> {
-    const found: string[] = [];
-    for (const { name } of await world.db.listCollections({}, { nameOnly: true }).toArray()) {
-      if (name === 'mailbox') continue;
-      for (const row of await world.db.collection(name).find({}).toArray()) {
-const text = textOf(row);
-        for (const canary of Object.values(CANARY)) if (text.includes(canary)) found.push(`${name}: ${canary}`);
-      }
-    }
-    return [...new Set(found)];
-  }
-
-  it('none of them stands in any collection', async () => assert.deepEqual(await leaks(), []));
+  it('none of them stands in any collection', async () => assert.deepEqual(await leaks(world.db, Object.values(CANARY)), []));
 
   it('none of them stands in the log, the metrics or the audit log', async () => {
     const texts = [world.logLines.join('\n'), (await world.api('GET', '/metrics')).bytes.toString(), JSON.stringify((await world.api('GET', '/v1/audit-log?limit=1000', { token: shop.token })).body)];

@@ -71,6 +71,10 @@ describe('the migrations of a legacy database', function () {
     const values = await secrets();
     assert.ok(values.length > 1500);
     assert.deepEqual(await grepDatabase(db, values), []);
+    const people = await legacySample('users');
+    const addresses = people.map((user) => String(user['email']));
+    assert.ok(addresses.length === 200 && addresses.every((email) => email.endsWith('@legacy.example.in')));
+    assert.deepEqual(await grepDatabase(db, [...addresses, ...people.map((user) => String(user['name']))]), []);
     assert.deepEqual((await cliDone(['migrate', 'status', '--check'], { env })).lines.map((l) => [l['name'], l['state'], l['waiting']]), NAMES.map((n) => [n, 'done', 0]));
 
     const [session] = await legacySample('sessions');
@@ -95,7 +99,11 @@ describe('the migrations of a legacy database', function () {
     assert.equal(refreshed.status, 200, JSON.stringify(refreshed.body));
     const company = await service.api('GET', '/v1/company', { token: refreshed.body.accessToken });
     assert.equal(company.status, 200, JSON.stringify(company.body));
+    const members = await service.api('GET', '/v1/company/members', { token: refreshed.body.accessToken });
+    assert.ok(members.body.data.length > 0 && members.body.data.every((m: { email: string; name: string }) => addresses.includes(m.email) && !m.name.includes('*')), JSON.stringify(members.body));
     await service.stop();
+    const unlocked = await cliDone(['admin', 'unlock', (addresses[0] ?? '').toUpperCase()], { env });
+    assert.deepEqual(unlocked.lines.at(-1), { unlocked: true });
     assert.equal((await cli(['checks'], { env })).code, 0, 'checks');
 
     const down = await cliDone(['migrate', 'down', '--all'], { env });

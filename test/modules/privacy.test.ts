@@ -213,6 +213,14 @@ describe('privacy', function () {
     const admin = await world.api('GET', '/v1/admin/companies?limit=100', { token: (await world.api('POST', '/v1/auth/login', { body: { email: 'root@dakiya.test', password: PASSWORD } })).body.accessToken });
     assert.equal(admin.status, 200, JSON.stringify(admin.body));
     assert.equal((admin.body.data as { id: string; status: string; name: string }[]).find((c) => c.id === left.companyId)?.name, '[erased]');
+    const shown = (admin.body.data as { id: string; email: string; phone: string; version: number }[]).find((c) => c.id === left.companyId) ?? assert.fail();
+    assert.deepEqual([shown.email, shown.phone], ['[erased]', '[erased]']);
+    // What is not sealed still changes, and the address is free for somebody who begins anew.
+    const root = await world.api('POST', '/v1/auth/login', { body: { email: 'root@dakiya.test', password: PASSWORD } });
+    const suspended = await world.api('PATCH', `/v1/admin/companies/${left.companyId}`, { token: root.body.accessToken, ifMatch: shown.version, body: { status: 'suspended', reason: 'court' } });
+    assert.equal(suspended.status, 200, JSON.stringify(suspended.body));
+    const anew = await world.api('POST', '/v1/auth/register', { body: { companyName: 'Again', name: 'Asha Rao', email: left.email, phone: '9800012345', password: PASSWORD } });
+    assert.equal(anew.status, 201, JSON.stringify(anew.body));
     assert.equal((await world.api('GET', `/track/${shipment.awb}`)).status, 200);
     assert.equal((await world.api('GET', `/v1/track/${shipment.awb}`)).status, 200);
   });
