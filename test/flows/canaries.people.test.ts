@@ -154,6 +154,24 @@ describe('requirements 1 and 7: the company’s own people, canaries through eve
     assert.equal((await call('GET', `/v1/company/members/${shop.memberId}`, { token: shop.token })).email, CANARY.memberEmail);
   });
 
+  it('R4 a damaged address or phone is shown as its mask, can be entered again, and nobody else is mailed', async () => {
+    const member = (await rows('users').findOne({ _id: shop.memberId })) ?? assert.fail();
+    const damaged = (path: string): string => String(member[path]).replace(/.{4}$/, 'AAAA');
+    await rows('users').updateOne({ _id: shop.memberId }, { $set: { email: damaged('email'), phone: damaged('phone') } });
+    // The index still finds him, so he signs in.
+    const { accessToken: token, user } = (await login(CANARY.memberEmail)).body;
+    assert.deepEqual([user.email, user.phone], ['c***@example.in', '+91******0004']);
+    const resets = async (): Promise<number> => (await call('GET', `/dev/mailbox?to=${CANARY.memberEmail}`)).data.filter((m: { subject: string }) => /password/i.test(m.subject)).length;
+    assert.equal(await resets(), 1);
+    assert.equal((await world.api('POST', '/v1/auth/password/forgot', { body: { email: CANARY.memberEmail } })).status, 204);
+    await world.settle();
+    assert.equal(await resets(), 1);
+    await rows('jobs').deleteMany({ name: 'identity.send-reset' });
+    assert.equal((await call('PATCH', '/v1/me', { token, ifMatch: user.version, body: { phone: CANARY.memberPhone } })).phone, `+91${CANARY.memberPhone}`);
+    await call('POST', '/v1/auth/email/change', { token, body: { email: CANARY.memberEmail.replace('q7x', 'q8x'), password: PASSWORD } });
+    await rows('users').replaceOne({ _id: shop.memberId }, member);
+  });
+
   it('the same address of a person and of his company cannot be joined, and a dump cannot be searched for it', async () => {
     const owner = await rows('users').findOne({ _id: shop.userId });
     const index = (owner?.['blind'] as { email: string }).email;

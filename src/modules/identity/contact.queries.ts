@@ -1,6 +1,5 @@
 import { inCompany, systemCtx } from '../../platform/context.ts';
 import type { Row } from '../../platform/db/collection.ts';
-import { ERASED } from '../../platform/privacy.ts';
 import { users, type User } from './user.model.ts';
 
 /** Where mails about the safety of an account go. */
@@ -9,14 +8,19 @@ export interface Contact {
   name: string;
 }
 
-/** Name and address of a user in clear. */
-export function contactOf({ email, name }: Pick<Row<User>, 'email' | 'name'>): Contact {
-  return { email: email.reveal(), name: name.reveal() };
+type Person = Pick<Row<User>, 'email' | 'name'>;
+
+/** Where to write to a user; throws when his address does not open. */
+export function contactOf({ email, name }: Person): Contact {
+  return { email: email.reveal(), name: name.shown() };
 }
 
-/** Those of some users who can still be reached: an erased company's people have no address any more. */
-export function contactsOf(people: readonly Pick<Row<User>, 'email' | 'name'>[]): Contact[] {
-  return people.filter(({ email }) => email.mask !== ERASED).map(contactOf);
+/** Those of some users who can be reached: an erased company's people have no address any more, nor has a damaged row. */
+export function contactsOf(people: readonly Person[]): Contact[] {
+  return people.flatMap((person) => {
+    const email = person.email.shown();
+    return email === person.email.mask ? [] : [{ email, name: person.name.shown() }];
+  });
 }
 
 const MOST_OWNERS = 20;

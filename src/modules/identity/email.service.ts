@@ -9,7 +9,7 @@ import { noteSecurityEvent } from '../audit/index.ts';
 import { noteEmailVerified } from '../companies/index.ts';
 import { queueMail } from '../notifications/index.ts';
 import { asEmailTaken, assertEmailFree } from './account.service.ts';
-import { contactOf } from './contact.queries.ts';
+import { contactsOf } from './contact.queries.ts';
 import { portalLink } from './identity.kit.ts';
 import { parseEmail } from './identity.rules.ts';
 import { emailChangeMail, emailNoticeMail } from './mail.rules.ts';
@@ -26,8 +26,7 @@ export async function askForEmailChange(ctx: OutsideTx, input: { email: string }
   const email = faults.take('email', parseEmail(input.email));
   faults.throwIfAny();
   const user = await assertFresh(ctx, input);
-  const present = contactOf(user);
-  if (email === present.email) {
+  if (email === user.email.shown()) {
     faults.add('email', 'is your address already');
     faults.throwIfAny();
   }
@@ -36,8 +35,8 @@ export async function askForEmailChange(ctx: OutsideTx, input: { email: string }
   await withTransaction(ctx, async (ctx) => {
     const { secret } = await mintToken(ctx, { purpose: 'changeEmail', email, userId: user._id }, seconds);
     const link = portalLink('confirm-email', secret);
-    await queueMail(ctx, emailChangeMail({ to: email, name: present.name, link, minutes: Math.max(1, Math.floor(seconds / 60)) }));
-    await queueMail(ctx, emailNoticeMail({ to: present.email, name: present.name, done: false }));
+    await queueMail(ctx, emailChangeMail({ to: email, name: user.name.shown(), link, minutes: Math.max(1, Math.floor(seconds / 60)) }));
+    for (const present of contactsOf([user])) await queueMail(ctx, emailNoticeMail({ to: present.email, name: present.name, done: false }));
   });
 }
 
@@ -52,8 +51,7 @@ export async function confirmEmailChange(ctx: OutsideTx, secret: string): Promis
     const changed = await users.update(ctx, user._id, { $set: { email: seal(token.email.reveal()), emailVerifiedAt: now() } }, { version: user.version });
     if (user.role === 'owner') await noteEmailVerified(ctx);
     await noteSecurityEvent(ctx, { type: 'security.email_changed', userId: user._id });
-    const former = contactOf(user);
-    await queueMail(ctx, emailNoticeMail({ to: former.email, name: former.name, done: true }));
+    for (const former of contactsOf([user])) await queueMail(ctx, emailNoticeMail({ to: former.email, name: former.name, done: true }));
     return changed;
   }).catch(asEmailTaken);
 }

@@ -24,7 +24,7 @@ export async function changeOwnUser(ctx: OutsideTx, { name: newName, phone: newP
   const phone = parsePhone(faults, newPhone);
   faults.throwIfAny();
   const before = await ownUser(ctx);
-  const otherPhone = phone !== undefined && phone !== before.phone?.reveal();
+  const otherPhone = phone !== undefined && phone !== before.phone?.shown();
   if (otherPhone || proofs.password !== undefined) await assertFresh(ctx, proofs);
   return withTransaction(ctx, async (ctx) => {
     const user = await users.update(ctx, ctx.actor.id, { $set: { name: sealIf(name), phone: sealIf(phone) } }, { version });

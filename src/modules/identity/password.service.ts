@@ -58,7 +58,7 @@ export async function sendReset(ctx: OutsideTx, { address, sealed }: ResetPayloa
   const live = { userId: user._id, purpose: 'resetPassword' as const, usedAt: { $exists: false }, expiresAt: { $gt: now() } };
   if ((await oneTimeTokens.count(everywhere('password reset'), live, MAX_OPEN_RESETS)) >= MAX_OPEN_RESETS) return;
   const seconds = runtime().config.resetTokenSeconds;
-  // To the address that the account has, whatever was typed.
+  // To the address that the account has, whatever was typed: an index that was moved in the database must not lead to another.
   const { email, name } = contactOf(user);
   await withTransaction(inCompany(ctx, user.companyId), async (ctx) => {
     const { secret } = await mintToken(ctx, { purpose: 'resetPassword', email, userId: user._id }, seconds);
@@ -96,7 +96,7 @@ export async function resetPassword(ctx: OutsideTx, secret: string, password: st
 /** The password rules with the user's own names; `own` is a ctx of his company. */
 async function assertGoodFor(own: OutsideTx, user: Row<User>, password: string): Promise<void> {
   const company = user.companyId === PLATFORM_COMPANY_ID ? undefined : await ownCompany(own);
-  await assertGoodPassword(password, { ...contactOf(user), ...(company ? { companyName: company.name } : {}) });
+  await assertGoodPassword(password, { email: user.email.shown(), name: user.name.shown(), ...(company ? { companyName: company.name } : {}) });
 }
 
 export interface NewPassword {

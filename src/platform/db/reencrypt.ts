@@ -3,6 +3,7 @@ import { sealedCollections } from './collection.ts';
 import { blindIndex } from './blind-index.ts';
 import { connection } from './connect.ts';
 import { AppError } from '../errors.ts';
+import { isDuplicateKey } from './duplicate-key.ts';
 import { runtime } from '../runtime.ts';
 import { heldKey, keyVault, settleKeys, writingKey, type DataKey, type KeyOwner, type KeyRow } from './keyring.ts';
 import { erased, keyIdOf, openEnvelope, sealEnvelope, UnreadableError } from './sealed.ts';
@@ -11,7 +12,7 @@ import type { SealedField } from './sealed-fields.ts';
 type Plain = Record<string, unknown>;
 type Stored = Plain & { _id: string; companyId: string; version: number };
 
-/** What one run has done; `unreadable` rows are logged by name and left as they are. */
+/** What one run has done; `unreadable` rows, and those whose index another row has taken, are logged by name and left as they are. */
 export interface Renewed {
   collection: string;
   rows: number;
@@ -110,11 +111,23 @@ async function renewRows(collection: string, fields: readonly SealedField[], { i
     for (const [id, { change, version }] of changes) {
       const update = { ...(Object.keys(change.set).length > 0 ? { $set: change.set } : {}), ...(Object.keys(change.unset).length > 0 ? { $unset: change.unset } : {}) };
       // The envelopes too: another run may have sealed the row again, which moves no version.
-      const { matchedCount } = await rowsOf(collection).updateOne({ _id: id, version, ...change.seen } as mongoose.mongo.Filter<Stored>, update as mongoose.mongo.UpdateFilter<Stored>);
-      if (matchedCount === 0) left.push(id);
+      const matched = await renewRow(collection, { _id: id, version, ...change.seen }, update);
+      if (matched === undefined) done.unreadable += 1;
+      else if (matched === 0) left.push(id);
       else if (change.erased) done.erased += 1;
       else done.renewed += 1;
     }
+  }
+}
+
+/** How many rows matched; undefined, and logged, when another row has taken the value of a unique index meanwhile. */
+async function renewRow(collection: string, filter: Plain & { _id: string }, update: Plain): Promise<number | undefined> {
+  try {
+    return (await rowsOf(collection).updateOne(filter as mongoose.mongo.Filter<Stored>, update as mongoose.mongo.UpdateFilter<Stored>)).matchedCount;
+  } catch (error) {
+    if (!isDuplicateKey(error)) throw error;
+    runtime().log.error('sealed.index_taken', { collection, rowId: filter._id });
+    return undefined;
   }
 }
 
