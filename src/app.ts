@@ -11,7 +11,7 @@ import { errorBody, serve, type HttpDeps } from './platform/http.ts';
 import { randomToken } from './platform/ids.ts';
 import { addLogFields, runWithLogFields, type Log } from './platform/logger.ts';
 import { metrics } from './platform/metrics.ts';
-import { limitPresets, makeRateLimiter, memoryLimitStore, type LimitStore } from './platform/rate-limit.ts';
+import { limitPresets, makeRateLimiter, memoryLimitStore, tellWindow, type LimitStore } from './platform/rate-limit.ts';
 import type { AnyRoute } from './platform/route.ts';
 
 export interface AppDeps {
@@ -59,20 +59,25 @@ export function makeApp(deps: AppDeps): Koa {
   return app;
 }
 
-const NO_BLOCKS: AddressBlocks = { find: () => undefined, add: () => Promise.resolve() };
+const NO_BLOCKS: AddressBlocks = { find: () => undefined, count: () => Promise.resolve(0), add: () => Promise.resolve() };
 
 function httpDeps({ config, authenticator, blocks = NO_BLOCKS, limitStore: store = memoryLimitStore() }: AppDeps): HttpDeps {
   const limiter = makeRateLimiter({ enabled: config.rateLimits, presets: limitPresets(config), store });
-  const gate = makeAddressGate({ blocks, store, automatic: config.rateLimits, after: config.rateLimitBlockAfter, windowMs: config.rateLimitBlockWindowSeconds * 1_000 });
+  const gate = makeAddressGate({ blocks, automatic: config.rateLimits, after: config.rateLimitBlockAfter });
   return {
     authenticator,
     limit(ctx, route, identity, { address }) {
       const name = route.limit ?? (route.method === 'get' ? 'api' : 'write');
-      const subject = { address, ...(identity ? { actorId: identity.actor.id, perMinute: identity.limitPerMinute } : {}) };
+      const { actor, companyId, limitPerMinute: perMinute } = identity ?? {};
+      const subject = { address, ...(actor ? { actorId: actor.id, companyId, perMinute } : {}) };
       return limiter.take(name, subject, (header, value) => ctx.set(header, value));
     },
     gate,
-    facts: (ctx) => ({ address: clientAddress(ctx, config.trustProxy), userAgent: ctx.get('user-agent').slice(0, 300) }),
+    facts: (ctx) => ({
+      address: clientAddress(ctx, config.trustProxy),
+      userAgent: ctx.get('user-agent').slice(0, 300),
+      ...(config.rateLimits ? { tellAttempts: (window) => tellWindow(window, (header, value) => ctx.set(header, value)) } : {}),
+    }),
     onIdentity(ctx, { actor, companyId }) {
       ctx.state['actorId'] = actor.id;
       ctx.state['companyId'] = companyId;

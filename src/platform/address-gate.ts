@@ -1,7 +1,7 @@
 import type { Identity } from './auth.ts';
 import { nowMs } from './clock.ts';
 import { forbidden } from './errors.ts';
-import { addressKey, type LimitStore } from './rate-limit.ts';
+import { addressKey, isLoopback } from './rate-limit.ts';
 import { runtime } from './runtime.ts';
 
 /** Why an address is kept out, and until when. */
@@ -10,9 +10,11 @@ export interface AddressBlock {
   readonly untilMs: number;
 }
 
-/** The blocks that hold, answered from memory, and how to add one; keys are those of `addressKey`. */
+/** The blocks that hold, answered from memory, what leads to them, and how to add one; keys are those of `addressKey`. */
 export interface AddressBlocks {
   find(key: string): AddressBlock | undefined;
+  /** Counts a refusal, for all processes; answers how many there were within RATE_LIMIT_BLOCK_WINDOW_SECONDS. */
+  count(key: string): Promise<number>;
   /** Blocks for RATE_LIMIT_BLOCK_SECONDS; does nothing when the address is blocked. */
   add(key: string, requestId: string): Promise<void>;
 }
@@ -26,18 +28,16 @@ export interface AddressGate {
 
 export interface AddressGateOptions {
   blocks: AddressBlocks;
-  store: LimitStore;
   /** False: nothing is blocked automatically. */
   automatic: boolean;
   after: number;
-  windowMs: number;
 }
 
 /**
  * Keeps blocked addresses out. An automatic block refuses calls without sign-in only, for a whole office may share one
  * address; a block by our staff refuses all calls but those of staff who may lift it, so nobody locks himself out.
  */
-export function makeAddressGate({ blocks, store, automatic, after, windowMs }: AddressGateOptions): AddressGate {
+export function makeAddressGate({ blocks, automatic, after }: AddressGateOptions): AddressGate {
   return {
     admit(address, identity) {
       const block = blocks.find(addressKey(address));
@@ -48,15 +48,12 @@ export function makeAddressGate({ blocks, store, automatic, after, windowMs }: A
     async refused(address, requestId) {
       const key = addressKey(address);
       if (!automatic || isLoopback(key)) return;
-      const { used } = await store.hit(`block|a|${key}`, windowMs, 1);
-      if (used < after) return;
-      // The refusal stays what it was, whatever becomes of the block; the next one tries again.
-      await blocks.add(key, requestId).catch((error: unknown) => runtime().log.error('address.not_blocked', { error }));
+      try {
+        if ((await blocks.count(key)) >= after) await blocks.add(key, requestId);
+      } catch (error) {
+        // The refusal stays what it was, whatever becomes of the block; the next one tries again.
+        runtime().log.error('address.not_blocked', { error });
+      }
     },
   };
-}
-
-/** True for this machine itself: who calls from there is a developer, or a proxy that speaks for everybody. */
-export function isLoopback(key: string): boolean {
-  return key.startsWith('127.') || key === addressKey('::1');
 }

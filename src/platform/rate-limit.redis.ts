@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis';
 import { nowMs } from './clock.ts';
 import type { Log } from './logger.ts';
-import type { LimitStore, WindowState } from './rate-limit.ts';
+import type { LimitStore, LimitWindow, WindowState } from './rate-limit.ts';
 
 /** A slow Redis must cost a request little: after this long the call is counted in memory. */
 const TIMEOUT_MS = 50;
@@ -9,16 +9,21 @@ const TIMEOUT_MS = 50;
 const FAILURES = 3;
 const REST_MS = 1_000;
 
-/** Adds to the window (0 only looks) and answers its count and how long it lasts; one atomic step for all processes. */
+/** Counts in one window after the other up to the first full one, and answers counts and how long they last; one atomic step for all processes. */
 const HIT = `
-local used
-if tonumber(ARGV[2]) == 0 then used = tonumber(redis.call('GET', KEYS[1]) or '0') else used = redis.call('INCRBY', KEYS[1], ARGV[2]) end
-local left = redis.call('PTTL', KEYS[1])
-if left < 0 then
-  left = tonumber(ARGV[1])
-  if used > 0 then redis.call('PEXPIRE', KEYS[1], left) end
+local answer = {}
+for i, key in ipairs(KEYS) do
+  local used = redis.call('INCR', key)
+  local left = redis.call('PTTL', key)
+  if left < 0 then
+    left = tonumber(ARGV[2 * i - 1])
+    redis.call('PEXPIRE', key, left)
+  end
+  answer[2 * i - 1] = used
+  answer[2 * i] = left
+  if used > tonumber(ARGV[2 * i]) then break end
 end
-return {used, left}`;
+return answer`;
 
 /**
  * Counts windows in Redis, so that all processes share them. While Redis is away or slow each process counts in
@@ -43,21 +48,23 @@ export function redisLimitStore(options: { url: string; fallback: LimitStore; lo
   redis.on('ready', () => tell(false));
   let failures = 0;
   let restUntil = 0;
-  const inRedis = async (key: string, windowMs: number, cost: number): Promise<WindowState> => {
+  const inRedis = async (windows: readonly LimitWindow[]): Promise<WindowState[]> => {
     try {
-      const [used, left] = (await redis.eval(HIT, 1, `dakiya:limit:${key}`, windowMs, cost)) as [number, number];
+      const keys = windows.map(({ key }) => `dakiya:limit:${key}`);
+      const answer = (await redis.eval(HIT, keys.length, ...keys, ...windows.flatMap(({ windowMs, max }) => [windowMs, max]))) as number[];
       failures = 0;
-      return { used, resetAtMs: nowMs() + left };
+      const at = nowMs();
+      return Array.from({ length: answer.length / 2 }, (_, i) => ({ used: answer[2 * i] ?? 0, resetAtMs: at + (answer[2 * i + 1] ?? 0) }));
     } catch {
       failures += 1;
       if (failures >= FAILURES) restUntil = performance.now() + REST_MS;
-      return fallback.hit(key, windowMs, cost);
+      return fallback.hit(windows);
     }
   };
   return {
-    hit(key, windowMs, cost) {
-      if (redis.status !== 'ready' || performance.now() < restUntil) return fallback.hit(key, windowMs, cost);
-      return inRedis(key, windowMs, cost);
+    hit(windows) {
+      if (redis.status !== 'ready' || performance.now() < restUntil) return fallback.hit(windows);
+      return inRedis(windows);
     },
     close() {
       redis.disconnect();

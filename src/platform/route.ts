@@ -8,7 +8,7 @@ import type { Permission } from './permissions.ts';
 export type Method = 'get' | 'post' | 'put' | 'patch' | 'delete';
 
 /** Which limit a route counts against; `none` is for health and documents. */
-export type LimitName = 'api' | 'write' | 'auth' | 'sensitive' | 'scans' | 'public' | 'none';
+export type LimitName = 'api' | 'write' | 'auth' | 'register' | 'sensitive' | 'scans' | 'public' | 'none';
 
 /** Strict: the schema must name exactly T's keys with their kinds, or it does not compile. */
 export function shape<T>(keys: Joi.StrictSchemaMap<T>): Joi.ObjectSchema<T> {
@@ -50,6 +50,8 @@ export interface Input<P, Q, B> {
 export interface ConnectionFacts {
   address: string;
   userAgent: string;
+  /** Sets the X-RateLimit headers to what a throttle of attempts has left; absent with RATE_LIMITS=off. */
+  tellAttempts?: (window: { max: number; used: number; resetAtMs: number }) => void;
 }
 
 export interface Route<P, Q, B, R, V> {

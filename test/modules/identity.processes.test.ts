@@ -19,7 +19,7 @@ describe('identity over two processes', () => {
 
   before(async () => {
     const MONGODB_URI = await testDatabaseUri();
-    const env = { MONGODB_URI, RATE_LIMITS: 'on', RATE_LIMIT_API_PER_MINUTE: '100000', RATE_LIMIT_PUBLIC_PER_MINUTE: '100000', SIGN_IN_DELAY_MS: '0', ROLE: 'api' };
+    const env = { MONGODB_URI, RATE_LIMITS: 'on', RATE_LIMIT_API_PER_MINUTE: '100000', RATE_LIMIT_PUBLIC_PER_MINUTE: '100000', SIGN_IN_DELAY_MS: '0', ROLE: 'api', TRUST_PROXY: '1', RATE_LIMIT_REGISTER_PER_HOUR: '10', RATE_LIMIT_BLOCK_AFTER: '6' };
     one = await startProcess(env);
     two = await startProcess(env);
     store = await openStore(MONGODB_URI);
@@ -28,6 +28,15 @@ describe('identity over two processes', () => {
   after(async () => {
     await killAll();
     await store.close();
+  });
+
+  it('B9 refusals of both count towards the block of an address, which then holds in both', async () => {
+    const register = (where: ServiceProcess): Promise<Answer> => where.api('POST', '/v1/auth/register', { headers: { 'x-forwarded-for': '203.0.113.9' }, body: {} });
+    const statuses = async (where: ServiceProcess, n: number): Promise<number[]> => (await Promise.all(Array.from({ length: n }, () => register(where)))).map((answer) => answer.status);
+    assert.equal((await statuses(one, 13)).filter((status) => status === 429).length, 3);
+    assert.equal((await statuses(two, 12)).filter((status) => status === 429).length, 2);
+    assert.equal((await register(one)).status, 429);
+    for (const where of [one, two]) await until('the block holds', async () => (await register(where)).status === 403, 1_500);
   });
 
   it('R22 a sign-out in one process holds in the other within a second', async () => {

@@ -8,6 +8,7 @@ import {
   memoryLimitStore,
   type LimitStore,
   type LimitSubject,
+  type LimitWindow,
   type RateLimiter,
 } from '../../src/platform/rate-limit.ts';
 import type { LimitName } from '../../src/platform/route.ts';
@@ -18,8 +19,9 @@ const presets = limitPresets({
   rateLimitPublicPerMinute: 60,
   rateLimitScansPerMinute: 6_000,
   rateLimitSensitivePerHour: 10,
-  rateLimitAuthFailures: 5,
-  rateLimitAuthWindowSeconds: 900,
+  rateLimitRegisterPerHour: 20,
+  rateLimitCompanyFactor: 10,
+  rateLimitAddressFactor: 20,
 });
 
 const START = 1_800_000_000_000;
@@ -68,6 +70,7 @@ describe('rate limits', () => {
     ['public', 60, 60],
     ['scans', 6_000, 60],
     ['sensitive', 10, 3_600],
+    ['register', 20, 3_600],
   ];
   for (const [name, max, seconds] of maxima) {
     for (const [who, subject] of [['a user', anna], ['an address', someone]] as const) {
@@ -141,66 +144,96 @@ describe('rate limits', () => {
     const limiter = make(memoryLimitStore(), false);
     assert.equal(await allowedOf(limiter, 500, 'write', anna), 500);
     assert.deepEqual((await call(limiter, 'write', anna)).headers, {});
-    await limiter.failed('auth', anna);
   });
 
-  describe('auth counts failures only', () => {
-    it('lets any number of good calls pass', async () => {
-      assert.equal(await allowedOf(make(), 100, 'auth', someone), 100);
-    });
+  it('sign-ins of one address are limited against floods only: their failures count elsewhere', async () => {
+    const limiter = make();
+    assert.equal(await allowedOf(limiter, 2_005, 'auth', someone), 2_000);
+  });
 
-    for (const failures of [1, 4, 5, 6]) {
-      it(`after ${failures} failures the next call is ${failures >= 5 ? 'refused' : 'allowed'}`, async () => {
+  describe('composite: a user, his company, and his address', () => {
+    const user = (n: number, companyId = 'shop', address = `10.1.0.${n}`): LimitSubject => ({ address, actorId: `u${companyId}${n}`, companyId });
+
+    for (const [name, max] of [['api', 100], ['write', 30], ['sensitive', 10], ['scans', 6_000]] as const) {
+      it(`${name}: all users of a company together get ten times as many calls as one`, async () => {
         const limiter = make();
-        for (let n = 0; n < failures; n += 1) await limiter.failed('auth', someone);
-        const reply = await call(limiter, 'auth', someone);
-        assert.equal(reply.allowed, failures < 5);
-        assert.equal(reply.headers['X-RateLimit-Remaining'], String(Math.max(0, 4 - failures)));
-        if (failures >= 5) assert.equal(reply.retryAfterSeconds, 900);
-        atMs += 900_000;
-        assert.equal((await call(limiter, 'auth', someone)).allowed, true);
+        let allowed = 0;
+        for (let n = 0; n < 11; n += 1) allowed += await allowedOf(limiter, max, name, user(n));
+        assert.equal(allowed, 10 * max);
+        assert.equal((await call(limiter, name, user(99, 'other'))).allowed, true, 'another company has its own');
       });
     }
 
-    it('a failure of another kind of call is not counted', async () => {
+    it('all that are signed in at one address get twenty times as many, whatever their companies', async () => {
       const limiter = make();
-      for (let n = 0; n < 200; n += 1) await limiter.failed('api', someone);
-      assert.equal((await call(limiter, 'api', someone)).headers['X-RateLimit-Remaining'], '99');
+      let allowed = 0;
+      for (let n = 0; n < 25; n += 1) allowed += await allowedOf(limiter, 30, 'write', user(n, `shop${n}`, '10.2.0.1'));
+      assert.equal(allowed, 600);
+      assert.equal((await call(limiter, 'write', user(99, 'far', '10.2.0.2'))).allowed, true);
+    });
+
+    it('this machine itself is nobody’s office', async () => {
+      const limiter = make();
+      let allowed = 0;
+      for (let n = 0; n < 25; n += 1) allowed += await allowedOf(limiter, 30, 'write', user(n, `shop${n}`, '127.0.0.1'));
+      assert.equal(allowed, 750);
+    });
+
+    it('one who floods uses up his own calls, and nobody else’s', async () => {
+      const limiter = make();
+      await allowedOf(limiter, 5_000, 'write', user(1));
+      assert.equal(await allowedOf(limiter, 30, 'write', user(2)), 30);
+      assert.equal((await call(limiter, 'write', user(3))).headers['X-RateLimit-Remaining'], '29');
+    });
+
+    it('the headers tell of the window with the least left', async () => {
+      const limiter = make();
+      for (let n = 0; n < 9; n += 1) await allowedOf(limiter, 30, 'write', user(n));
+      await allowedOf(limiter, 10, 'write', user(9));
+      const next = await call(limiter, 'write', user(10));
+      assert.deepEqual([next.headers['X-RateLimit-Limit'], next.headers['X-RateLimit-Remaining']], ['300', '19']);
+    });
+
+    it('a key with a maximum of its own counts alone', async () => {
+      const limiter = make();
+      assert.equal(await allowedOf(limiter, 900, 'write', { ...user(1), perMinute: 800 }), 800);
+      assert.equal((await call(limiter, 'write', user(2))).allowed, true);
     });
   });
 
   it('works the same over a store that answers later', async () => {
     const memory = memoryLimitStore();
-    const limiter = make({ hit: async (key, windowMs, cost) => ({ ...(await memory.hit(key, windowMs, cost)) }) });
+    const limiter = make({ hit: async (windows) => (await memory.hit(windows)).map((state) => ({ ...state })) });
     assert.equal(await allowedOf(limiter, 40, 'write', anna), 30);
     assert.equal((await call(limiter, 'write', anna)).retryAfterSeconds, 60);
-    for (let n = 0; n < 5; n += 1) await limiter.failed('auth', someone);
-    assert.equal((await call(limiter, 'auth', someone)).allowed, false);
   });
 
   describe('memory', () => {
+    const at = (key: string, max = 1_000_000): LimitWindow => ({ key, windowMs: 60_000, max });
+
     it('never holds more windows than it may, and drops the one that ends first', () => {
       const store = memoryLimitStore(160);
       for (let n = 0; n < 10_000; n += 1) {
         atMs += 1;
-        void store.hit(`k${n}`, 60_000, 1);
+        void store.hit([at(`k${n}`)]);
         assert(store.size() <= 160);
       }
-      assert.deepEqual(store.hit('k9999', 60_000, 1), { used: 2, resetAtMs: atMs + 60_000 });
+      assert.deepEqual(store.hit([at('k9999')]), [{ used: 2, resetAtMs: atMs + 60_000 }]);
     });
 
     it('forgets windows that ended', () => {
       const store = memoryLimitStore(50_000);
-      for (let n = 0; n < 5_000; n += 1) void store.hit(`old${n}`, 60_000, 1);
+      for (let n = 0; n < 5_000; n += 1) void store.hit([at(`old${n}`)]);
       atMs += 60_000;
-      for (let n = 0; n < 2_000; n += 1) void store.hit(`new${n}`, 60_000, 1);
+      for (let n = 0; n < 2_000; n += 1) void store.hit([at(`new${n}`)]);
       assert(store.size() <= 3_024, String(store.size()));
     });
 
-    it('stores nothing for a look', () => {
+    it('counts nothing beyond the first window that is full', () => {
       const store = memoryLimitStore();
-      void store.hit('k', 60_000, 0);
-      assert.equal(store.size(), 0);
+      const windows = [at('own', 1), at('shared', 5)];
+      assert.equal([...Array(4).keys()].map(() => store.hit(windows)).at(-1) instanceof Promise, false);
+      assert.deepEqual(store.hit([at('shared', 5)]), [{ used: 2, resetAtMs: atMs + 60_000 }]);
     });
   });
 

@@ -79,6 +79,7 @@ export async function startWorld(overrides: Record<string, string> = {}): Promis
     RATE_LIMIT_WRITE_PER_MINUTE: '1000000',
     RATE_LIMIT_PUBLIC_PER_MINUTE: '1000000',
     RATE_LIMIT_SENSITIVE_PER_HOUR: '1000000',
+    RATE_LIMIT_REGISTER_PER_HOUR: '1000000',
     RATE_LIMIT_AUTH_FAILURES: '1000000',
     ...overrides,
     MONGODB_URI: mongodbUri,

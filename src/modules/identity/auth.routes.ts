@@ -27,7 +27,7 @@ export const authRoutes = [
     path: '/v1/auth/register',
     summary: 'Open a company account; signs its owner in at once',
     permission: 'public',
-    limit: 'auth',
+    limit: 'register',
     status: 201,
     body: shape<Registration & InForm>({
       ...formKeys,

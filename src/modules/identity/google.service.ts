@@ -82,7 +82,7 @@ export async function completeGoogle(ctx: OutsideTx, input: Completion, facts: C
     await assertSecondFactor(ctx, known, input.otp);
   };
   const isFailure = (error: unknown): boolean => error instanceof AppError && error.kind === 'unauthenticated' && error.code !== 'mfa_required';
-  await underThrottle(attemptCounters(facts.address, known.email.reveal()), prove, isFailure);
+  await underThrottle({ ...attemptCounters(facts.address, known.email.reveal()), tell: facts.tellAttempts }, prove, isFailure);
   if (!(await take(input.ticket, 'ticket'))) throw tokenInvalid();
   if (!linked) await withTransaction(inCompany(ctx, known.companyId), async (ctx) => link(ctx, known, person));
   return enter(ctx, known, facts);

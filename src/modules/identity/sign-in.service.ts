@@ -50,7 +50,7 @@ export async function signIn(ctx: OutsideTx, input: Credentials, facts: Connecti
   const known = await userByEmail('sign-in', email);
   const deviceId = input.deviceToken === undefined ? undefined : knownDevice(known, input.deviceToken);
   const onLocked = (): Promise<void> => noteLocked(ctx, known);
-  const counters = deviceId === undefined ? { ...attemptCounters(facts.address, email), onLocked } : deviceCounters(deviceId);
+  const counters = { ...(deviceId === undefined ? { ...attemptCounters(facts.address, email), onLocked } : deviceCounters(deviceId)), tell: facts.tellAttempts };
   const isFailure = (error: unknown): boolean => error instanceof AppError && (error.code === 'invalid_credentials' || error.code === 'invalid_otp');
   const prove = async (): Promise<Row<User>> => {
     const user = await assertPassword(known, input.password);

@@ -1,7 +1,8 @@
 import { now, nowMs } from '../../platform/clock.ts';
 import { limited, unavailable } from '../../platform/errors.ts';
 import { pause } from '../../platform/pause.ts';
-import { addressKey } from '../../platform/rate-limit.ts';
+import { addressKey, type WindowState } from '../../platform/rate-limit.ts';
+import type { ConnectionFacts } from '../../platform/route.ts';
 import { runtime } from '../../platform/runtime.ts';
 import { kit } from './identity.kit.ts';
 import { lockedForSeconds } from './identity.rules.ts';
@@ -17,6 +18,8 @@ export interface Counters {
   keys: readonly string[];
   /** The account's counter, when it is among the keys. */
   account?: string;
+  /** Told what is left, when somebody asks over HTTP. */
+  tell?: ConnectionFacts['tellAttempts'];
   /** Told once when this attempt has locked the account. */
   onLocked?: () => Promise<void>;
 }
@@ -44,24 +47,43 @@ export function addressCounters(address: string): Counters {
 
 /**
  * Runs one attempt under its counters: 429 `too_many_attempts` with Retry-After while one is locked, otherwise the
- * attempt, whose failure (as `isFailure` says) is counted. After two failures the next attempt waits, longer with each.
+ * attempt, whose failure (as `isFailure` says) is counted; tells how many failures are left. After two failures the next attempt waits, longer with each.
  * Attempts under one counter run one after the other in this process, so a burst of guesses cannot pass the check
  * together; with several processes as many more as there are processes may.
  */
 export async function underThrottle<T>(counters: Counters, attempt: () => Promise<T>, isFailure: (error: unknown) => boolean): Promise<T> {
+  const seen = new Map<string, WindowState>();
   const judge = async (): Promise<T> => {
     try {
-      return await attempt();
+      const result = await attempt();
+      if (counters.account !== undefined) seen.delete(counters.account);
+      return result;
     } catch (error) {
-      if (isFailure(error)) await countFailure(counters);
+      if (isFailure(error)) for (const [key, row] of await countFailure(counters)) seen.set(key, stateOf(row));
       throw error;
     }
   };
   // One key inside the other: who waits for an account's delay does not hold up his whole address.
-  return counters.keys.reduceRight<() => Promise<T>>((inner, key) => () => inTurn(key, async () => {
-    await assertOpen(key);
+  const inTurns = counters.keys.reduceRight<() => Promise<T>>((inner, key) => () => inTurn(key, async () => {
+    await assertOpen(key, seen);
     return inner();
-  }), judge)();
+  }), judge);
+  try {
+    return await inTurns();
+  } finally {
+    if (counters.keys.length > 0) counters.tell?.({ max: runtime().config.rateLimitAuthFailures, ...fullest([...seen.values()]) });
+  }
+}
+
+/** What a counter says at this moment; one whose window or lock is over counts nothing. */
+function stateOf(row: ThrottleRow): WindowState {
+  const end = row.lockedUntil ?? row.windowEndsAt;
+  return end > now() ? { used: row.count, resetAtMs: end.getTime() } : { used: 0, resetAtMs: nowMs() };
+}
+
+function fullest(states: readonly WindowState[]): WindowState {
+  const fresh = { used: 0, resetAtMs: nowMs() + runtime().config.rateLimitAuthWindowSeconds * 1000 };
+  return states.reduce((found, state) => (state.used > found.used ? state : found), fresh);
 }
 
 /** Forgets the failures of an account after a sign-in that succeeded. */
@@ -83,8 +105,9 @@ function addressCounter(address: string): string {
   return `address:${kit().blind(addressKey(address))}`;
 }
 
-async function assertOpen(key: string): Promise<void> {
+async function assertOpen(key: string, seen: Map<string, WindowState>): Promise<void> {
   const row = await throttles.findOne({ _id: key });
+  if (row) seen.set(key, stateOf(row));
   const seconds = lockedForSeconds(row, now());
   if (seconds > 0) throw limited('too_many_attempts', `Too many failed attempts; try again in ${seconds} s`, seconds);
   const waitMs = row ? waitOf(row) : 0;
@@ -97,7 +120,8 @@ function waitOf(row: ThrottleRow): number {
   return Math.min(ms, MAX_DELAYS * runtime().config.signInDelayMs);
 }
 
-async function countFailure({ keys, account, onLocked }: Counters): Promise<void> {
+async function countFailure({ keys, account, onLocked }: Counters): Promise<Map<string, ThrottleRow>> {
+  const counted = new Map<string, ThrottleRow>();
   const { rateLimitAuthFailures: max, rateLimitAuthWindowSeconds, lockoutSeconds, signInDelayMs } = runtime().config;
   const delays = { $min: [MAX_DELAYS, { $pow: [2, { $subtract: ['$count', 2] }] }] };
   const waitUntil = { $cond: [{ $gte: ['$count', 2] }, { $add: [now(), { $toLong: { $multiply: [signInDelayMs, delays] } }] }, '$$REMOVE'] };
@@ -109,14 +133,16 @@ async function countFailure({ keys, account, onLocked }: Counters): Promise<void
   for (const key of keys) {
     const seen = { $cond: [over, [], { $ifNull: ['$accounts', []] }] };
     const accounts = account === undefined || key === account ? {} : { accounts: { $slice: [{ $setUnion: [seen, [account]] }, -MAX_ACCOUNTS] } };
-    const counted = { count: { $cond: [over, 1, { $add: ['$count', 1] }] }, windowEndsAt: { $cond: [over, windowEndsAt, '$windowEndsAt'] } };
+    const grown = { count: { $cond: [over, 1, { $add: ['$count', 1] }] }, windowEndsAt: { $cond: [over, windowEndsAt, '$windowEndsAt'] } };
     const pipeline = [
-      { $set: { ...counted, ...accounts, expireAt } },
+      { $set: { ...grown, ...accounts, expireAt } },
       { $set: { lockedUntil: { $cond: [{ $gte: ['$count', max] }, lockedUntil, '$$REMOVE'] }, ...(key.startsWith('address:') ? {} : { waitUntil }) } },
     ];
     const row = await throttles.change({ _id: key }, pipeline as never, { upsert: true });
+    if (row) counted.set(key, row);
     if (key === account && row?.count === max) await onLocked?.();
   }
+  return counted;
 }
 
 const turns = new Map<string, { tail: Promise<unknown>; waiting: number }>();

@@ -1,4 +1,5 @@
 import { defineCollection } from '../../platform/db/collection.ts';
+import { machineRows } from '../../platform/db/machine-rows.ts';
 
 /** An address that may not call until `until`. Rows belong to the platform. */
 export interface BlockedAddress {
@@ -24,3 +25,12 @@ export const blockedAddresses = defineCollection<BlockedAddress>({
     { keys: { until: 1 }, expireAfterSeconds: 0 },
   ],
 });
+
+/** Refusals of one address within a window; all processes count in one row. */
+interface AddressRefusals {
+  _id: string;
+  count: number;
+  windowEndsAt: Date;
+}
+
+export const addressRefusals = machineRows<AddressRefusals>('address_refusals', [{ keys: { windowEndsAt: 1 }, expireAfterSeconds: 0 }]);

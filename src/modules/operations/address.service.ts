@@ -8,7 +8,7 @@ import { AppError, notFound } from '../../platform/errors.ts';
 import type { Page, PageRequest } from '../../platform/pagination.ts';
 import { runtime } from '../../platform/runtime.ts';
 import { noteSecurityEvent } from '../audit/index.ts';
-import { blockedAddresses, type BlockedAddress } from './address.model.ts';
+import { addressRefusals, blockedAddresses, type BlockedAddress } from './address.model.ts';
 import { parseAddress } from './address.rules.ts';
 
 /** More automatic blocks than this are not made: who has as many addresses is not stopped by the next one. */
@@ -43,6 +43,15 @@ export const addressBlocks: AddressBlocks = {
   find(key) {
     const found = held.get(key);
     return found && found.untilMs > nowMs() ? found : undefined;
+  },
+  async count(key) {
+    // Who is not blocked any more for want of room would write a row a call.
+    if (held.size >= MAX_HELD) return 0;
+    const windowEndsAt = new Date(nowMs() + runtime().config.rateLimitBlockWindowSeconds * 1_000);
+    const over = { $lte: [{ $ifNull: ['$windowEndsAt', new Date(0)] }, now()] };
+    const counted = { count: { $cond: [over, 1, { $add: ['$count', 1] }] }, windowEndsAt: { $cond: [over, windowEndsAt, '$windowEndsAt'] } };
+    const row = await addressRefusals.change({ _id: key }, [{ $set: counted }] as never, { upsert: true });
+    return row?.count ?? 0;
   },
   async add(key, requestId) {
     if (addressBlocks.find(key) || held.size >= MAX_HELD) return;

@@ -26,6 +26,7 @@ export const MACHINE_ROWS = {
   idempotency: 'answers of refused requests, and their look-up',
   schedules: 'one run of each tick across instances',
   throttles: 'counters of sign-in attempts',
+  address_refusals: 'counters of calls without sign-in that limits refused',
   sessions: 'session slots and refresh rotation',
   one_time_tokens: 'single use of verification and reset tokens',
   scans: 'courier scans appended in bulk, repeats ignored',
