@@ -67,6 +67,8 @@ export const coupons = defineCollection<Coupon>({
     },
     status: { type: String, required: true, enum: ['active', 'archived'] },
   },
+  // A redemption row tells who used the coupon, when and with which order.
+  counters: ['used'],
   bounds: Object.fromEntries(Object.entries(RESTRICTION_BOUNDS).map(([name, bound]) => [`restrictions.${name}`, bound])),
   indexes: [
     { keys: { companyId: 1, code: 1 }, unique: true },

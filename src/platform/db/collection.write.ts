@@ -110,6 +110,7 @@ function guarded<T>(tx: Tx, id: string, guard: Guard<T>): Plain {
 /** Adds one change to the transaction's audit list, unless the collection is its own record. */
 export function recordChange(spec: CollectionSpec, tx: Tx, rowId: string, action: Change['action'], fields: readonly string[]): void {
   if (spec.audited === false) return;
+  if (action === 'update' && fields.every((field) => spec.counters?.includes(field))) return;
   const { actor, companyId, requestId } = tx;
   stateOf(tx).changes.push({ collection: spec.name, rowId, action, fields, actorKind: actor.kind, actorId: actor.id, companyId, requestId });
 }

@@ -106,6 +106,8 @@ export interface CollectionSpec {
   scope?: 'company' | 'shared';
   /** False for rows that are themselves the record of a change (movements, ledger entries); say why beside it. */
   audited?: boolean;
+  /** Counters whose every change has a row of its own elsewhere (a redemption): changes of nothing else are not audited again. */
+  counters?: readonly string[];
   /** False for rows that no list of the company shows (counters, records reached through their owner): saves an index. */
   listed?: boolean;
   /** Most elements an embedded array may hold; enforced here and by the server. */
