@@ -10,7 +10,7 @@ import { canHold, insufficientBalance } from '../wallet/index.ts';
 import { chooseOption, codAmount, goodsValue, orderEntry, shipmentLines, withEntries } from './booking.rules.ts';
 import type { Booking, BookingShelf, ShelfCompany, ShelfOrder } from './booking.shelf.ts';
 import { quoteShipment, wishedCourier, type ShipmentOffer } from './shipment.quote.ts';
-import type { FrozenQuote, Shipment } from './shipment.model.ts';
+import type { FrozenQuote, SealedPlace, Shipment } from './shipment.model.ts';
 import { bookingRefusal, linesToBook, openLines, type LineQuantity } from './shipment.rules.ts';
 
 /** A booking that the batch accepts. */
@@ -136,8 +136,7 @@ function newShipment({ request }: Booking, { order, location, lines, codPaise }:
     consignee: order.customer,
     destination: order.shippingAddress,
     pickupLocationId: location._id,
-    // As it is today: a label shows where the parcel was picked up, also after the location moves.
-    pickup: seal(placeOf(location)),
+    pickup: pickupPlace(location),
     quote,
     ownStatus,
     status: ownStatus,
@@ -161,6 +160,16 @@ function givenAwb(text: string): string {
 function parcelOf({ inputs }: FrozenQuote): Shipment['parcel'] {
   const { weightGrams, lengthMm, breadthMm, heightMm } = inputs;
   return { weightGrams, lengthMm, breadthMm, heightMm };
+}
+
+/** A batch books many parcels from one location: it is opened once. */
+const opened = new WeakMap<Row<Location>, SealedPlace>();
+
+/** The pickup address as it is today: a label shows where the parcel was picked up, also after the location moves. */
+function pickupPlace(location: Row<Location>): SealedPlace {
+  const known = opened.get(location) ?? seal(placeOf(location));
+  opened.set(location, known);
+  return known;
 }
 
 /** 409 naming the shipment that the same key has booked before. */
