@@ -1,4 +1,4 @@
-import { createOperator, findUserByEmail, unlockUser } from '../src/modules/identity/index.ts';
+import { createOperator, findUserByEmail, switchOffMfa, unlockUser } from '../src/modules/identity/index.ts';
 import { PLATFORM_COMPANY_ID, systemCtx } from '../src/platform/context.ts';
 import { invalidFields } from '../src/platform/errors.ts';
 import { STAFF_ROLES, type StaffRole } from '../src/platform/permissions.ts';
@@ -28,6 +28,16 @@ export async function unlockCommand(email: string): Promise<number> {
     const user = await findUserByEmail(email);
     if (user) await unlockUser(systemCtx('cli', PLATFORM_COMPANY_ID), user._id);
     say(JSON.stringify({ unlocked: user !== undefined }));
+    return user ? 0 : 1;
+  });
+}
+
+/** Switches off the two-step sign-in of a user who has lost it; exit code 1 when nobody has the address. */
+export async function disableMfaCommand({ email, reason }: { email: string; reason: string }): Promise<number> {
+  return withSession(async () => {
+    const user = await findUserByEmail(email);
+    if (user) await switchOffMfa(systemCtx('cli', PLATFORM_COMPANY_ID), user._id, reason);
+    say(JSON.stringify({ disabled: user !== undefined }));
     return user ? 0 : 1;
   });
 }

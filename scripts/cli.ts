@@ -232,6 +232,16 @@ admin
     const { unlockCommand } = await import('./admin.ts');
     process.exitCode = await unlockCommand(email);
   });
+admin
+  .command('disable-mfa')
+  .description('switch off the two-step sign-in of a user who has lost authenticator and recovery keys')
+  .requiredOption('--email <email>')
+  .requiredOption('--reason <reason>', 'kept in the security events, 10 to 200 characters')
+  .addHelpText('after', '\nExample:\n  npm run -s dakiya -- admin disable-mfa --email a@b.in --reason "Phone lost, proved by a call back"')
+  .action(async (options: { email: string; reason: string }) => {
+    const { disableMfaCommand } = await import('./admin.ts');
+    process.exitCode = await disableMfaCommand(options);
+  });
 
 program
   .command('openapi')

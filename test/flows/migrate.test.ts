@@ -104,6 +104,9 @@ describe('the migrations of a legacy database', function () {
     await service.stop();
     const unlocked = await cliDone(['admin', 'unlock', (addresses[0] ?? '').toUpperCase()], { env });
     assert.deepEqual(unlocked.lines.at(-1), { unlocked: true });
+    const nothing = await cli(['admin', 'disable-mfa', '--email', addresses[0] ?? '', '--reason', 'Lost phone, proved by a call'], { env });
+    assert.equal(nothing.code, 1);
+    assert.match(nothing.err, /Two-step sign-in is not on/);
     assert.equal((await cli(['checks'], { env })).code, 0, 'checks');
 
     const down = await cliDone(['migrate', 'down', '--all'], { env });

@@ -218,6 +218,29 @@ describe('one’s own account', () => {
       await isTold(owner.email, /two-step sign-in is off/i);
     });
 
+    it('lost with all recovery keys, is switched off by staff for a reason: told, noted, sessions ended', async () => {
+      const { owner, token } = await withMfa();
+      const staff = async (role: 'operator' | 'platform_admin', email: string): Promise<{ id: string; token: string }> => {
+        const { _id: id } = await createOperator(systemCtx('test', PLATFORM_COMPANY_ID), { email, name: 'Uma Nair', role, password: PASSWORD });
+        return { id, token: (await login(email)).body.accessToken };
+      };
+      const [operator, admin] = [await staff('operator', 'mfa.op@dakiya.test'), await staff('platform_admin', 'mfa.admin@dakiya.test')];
+      const off = (id: string, by: string, reason = 'Phone lost; proved by a call back') => world.api('POST', `/v1/admin/users/${id}/mfa/disable`, { token: by, body: { reason } });
+      assert.equal((await off(owner.userId, owner.token)).status, 403);
+      assert.equal(codeOf(await off(owner.userId, operator.token, ' short ')), 'validation_failed');
+      const answer = await off(owner.userId, operator.token);
+      assert.equal(answer.status, 200, JSON.stringify(answer.body));
+      assert.equal((await me(token)).status, 401);
+      const again = await login(owner.email);
+      assert.equal(again.status, 200);
+      assert.equal(await world.db.collection('mfa_factors').countDocuments({ _id: owner.userId as never }), 0);
+      assert.equal(codeOf(await off(owner.userId, operator.token)), 'mfa_not_enabled');
+      await isTold(owner.email, /two-step sign-in is off/i);
+      const [event] = (await world.api('GET', '/v1/security-events?type=security.mfa_disabled', { token: again.body.accessToken })).body.data;
+      assert.deepEqual(event.details, { by: 'staff', reason: 'Phone lost; proved by a call back' });
+      assert.deepEqual([(await off(operator.id, operator.token)).status, codeOf(await off(operator.id, admin.token)), (await off(admin.id, admin.token)).status], [403, 'mfa_not_enabled', 403]);
+    });
+
     it('R25 is not skipped by a password reset', async () => {
       const { owner, secret } = await withMfa();
       await post('password/forgot', undefined, { email: owner.email });

@@ -390,6 +390,19 @@ describe('identity', () => {
       form.set('mode', 'skip_invalid');
       form.set('file', new Blob(['externalId\nA-1\n']), 'o.csv');
       assert.equal((await world.api('POST', '/v1/imports', { token, raw: form })).status, 403);
+      const sent = (await world.api('POST', '/v1/imports', { token: owner.token, raw: form })).body;
+      const goods = new FormData();
+      goods.set('kind', 'products');
+      goods.set('mode', 'skip_invalid');
+      goods.set('file', new Blob(['sku\nX\n']), 'p.csv');
+      const open = (await world.api('POST', '/v1/imports', { token: owner.token, raw: goods })).body;
+      await world.settle();
+      const list = async (who: string, query = '') => (await world.api('GET', `/v1/imports${query}`, { token: who })).body.data.map((one: { id: string }) => one.id);
+      assert.deepEqual([await list(owner.token), await list(token), await list(token, '?kind=orders')], [[open.id, sent.id], [open.id], []]);
+      for (const path of [`/v1/imports/${sent.id}`, `/v1/imports/${sent.id}/errors.csv`]) {
+        assert.deepEqual([(await world.api('GET', path, { token })).status, (await world.api('GET', path, { token: owner.token })).status], [404, 200], path);
+      }
+      assert.equal((await world.api('GET', `/v1/imports/${open.id}/errors.csv`, { token })).status, 200);
       assert.equal((await world.api('GET', '/v1/orders', { token })).status, 200);
       const place = { name: 'Third', contactName: 'Asha', phone: '9800012345', line1: '3 MG Road', city: 'New Delhi', state: 'Delhi', pincode: '110001' };
       const elsewhere = (await world.api('POST', '/v1/locations', { token: owner.token, body: place })).body;

@@ -1,13 +1,13 @@
 import { nowMs } from '../../platform/clock.ts';
-import { inCompany, type OutsideTx } from '../../platform/context.ts';
+import { inCompany, type OutsideTx, type Tx } from '../../platform/context.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
-import { unauthenticated, type AppError } from '../../platform/errors.ts';
-import type { Row } from '../../platform/db/collection.ts';
+import { conflict, unauthenticated, type AppError } from '../../platform/errors.ts';
+import type { ChangeOf, Row } from '../../platform/db/collection.ts';
 import { noteSecurityEvent } from '../audit/index.ts';
 import { kit } from './identity.kit.ts';
 import { mfaFactors } from './mfa.model.ts';
 import { isCode, plainCode, stepOf } from './mfa.rules.ts';
-import type { User } from './user.model.ts';
+import { users, type User } from './user.model.ts';
 
 /**
  * Asks for the second factor of a user who has one: a code of his authenticator or a recovery key, each good once.
@@ -19,6 +19,18 @@ export async function assertSecondFactor(ctx: OutsideTx, user: Row<User>, given:
   const own = inCompany(ctx, user.companyId);
   const code = plainCode(given);
   await (isCode(code) ? spendCode(own, user._id, code) : spendRecoveryKey(own, user._id, code));
+}
+
+/** 409: there is nothing to switch off. */
+export function mfaNotEnabled(): AppError {
+  return conflict('mfa_not_enabled', 'Two-step sign-in is not on');
+}
+
+/** Takes the second factor of a user away, with `change` to him. */
+export async function removeFactor(tx: Tx, user: Row<User>, change: ChangeOf<User> = {}): Promise<Row<User>> {
+  const factor = await mfaFactors.findOne(tx, { _id: user._id });
+  if (factor) await mfaFactors.remove(tx, user._id, { version: factor.version });
+  return users.update(tx, user._id, { ...change, $unset: { mfaEnabledAt: '' } }, { version: user.version });
 }
 
 /** The refusal of a code or recovery key, which never says why. */

@@ -6,7 +6,7 @@ import { AppError, conflict } from '../../platform/errors.ts';
 import { noteSecurityEvent } from '../audit/index.ts';
 import { ownUser } from './account.service.ts';
 import { kit } from './identity.kit.ts';
-import { invalidOtp } from './mfa.factor.service.ts';
+import { invalidOtp, mfaNotEnabled, removeFactor } from './mfa.factor.service.ts';
 import { mfaFactors } from './mfa.model.ts';
 import { newEnrolment, newRecoveryKeys, plainCode, stepOf, type Enrolment } from './mfa.rules.ts';
 import { assertFresh, type Proofs } from './reauth.service.ts';
@@ -61,14 +61,11 @@ export async function confirmMfa(ctx: OutsideTx, otp: string): Promise<string[]>
 
 /** Switches two-step sign-in off; the asker's other sessions end, and he is told by mail. 409 `mfa_not_enabled`. */
 export async function disableMfa(ctx: OutsideTx, proofs: Proofs): Promise<void> {
-  if (!(await ownUser(ctx)).mfaEnabledAt) throw conflict('mfa_not_enabled', 'Two-step sign-in is not on');
+  if (!(await ownUser(ctx)).mfaEnabledAt) throw mfaNotEnabled();
   const user = await assertFresh(ctx, proofs);
   const { sessionId: except } = ctx.actor;
   await withTransaction(ctx, async (ctx) => {
-    const factor = await mfaFactors.findOne(ctx, { _id: user._id });
-    if (factor) await mfaFactors.remove(ctx, user._id, { version: factor.version });
-    const seen = await users.get(ctx, user._id);
-    await users.update(ctx, user._id, { $unset: { mfaEnabledAt: '' } }, { version: seen.version });
+    await removeFactor(ctx, await users.get(ctx, user._id));
     await noteSecurityEvent(ctx, { type: 'security.mfa_disabled', userId: user._id });
     endOthersForSure(ctx, user._id, { because: 'mfa', except });
   });

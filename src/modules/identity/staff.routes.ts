@@ -1,9 +1,9 @@
 import Joi from 'joi';
 import { mapPage } from '../../platform/pagination.ts';
-import { field, idParams, pageOf, pageQueryKeys, route } from '../../platform/route.ts';
+import { field, idParams, pageOf, pageQueryKeys, route, shape } from '../../platform/route.ts';
 import { staffSessionShape, staffSessionView, userShape, userView } from './identity.views.ts';
 import { endAnySession, endSessionsOf, listSessions, type SessionQuery } from './session.staff.service.ts';
-import { setUserStatus, unlockUser } from './staff.service.ts';
+import { setUserStatus, switchOffMfa, unlockUser } from './staff.service.ts';
 
 export const staffRoutes = [
   route({
@@ -34,6 +34,19 @@ export const staffRoutes = [
     params: idParams,
     response: userShape,
     handle: (ctx, { params }) => setUserStatus(ctx, params.id, 'active'),
+    view: userView,
+  }),
+  route({
+    method: 'post',
+    path: '/v1/admin/users/:id/mfa/disable',
+    summary: 'Switch the two-step sign-in of a user off who has lost his authenticator and recovery keys',
+    description: 'Make sure who asks first. The reason is kept; the user is told by mail, and his sessions end.',
+    permission: 'admin:users',
+    params: idParams,
+    body: shape<{ reason: string }>({ reason: field.text(1_000).required() }),
+    response: userShape,
+    errors: ['mfa_not_enabled'],
+    handle: (ctx, { params, body }) => switchOffMfa(ctx, params.id, body.reason),
     view: userView,
   }),
   route({

@@ -3,10 +3,12 @@ import { PLATFORM_COMPANY_ID, acrossCompanies, inCompany, type Ctx, type Outside
 import type { Row } from '../../platform/db/collection.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { forbidden, notFound } from '../../platform/errors.ts';
+import { makeFaults } from '../../platform/faults.ts';
 import { noteSecurityEvent } from '../audit/index.ts';
 import { noteGrant } from './access.ts';
 import { forgetApiKeys } from './api-key.access.ts';
 import { revokeKeysOf } from './api-key.service.ts';
+import { mfaNotEnabled, removeFactor } from './mfa.factor.service.ts';
 import { endSessions } from './session.service.ts';
 import { openLock } from './throttle.service.ts';
 import { users, type User, type UserStatus } from './user.model.ts';
@@ -37,6 +39,30 @@ export async function setUserStatus(ctx: OutsideTx, userId: string, status: User
   forgetApiKeys();
   noteGrant(row);
   if (status === 'disabled') await endSessions(userId, 'disabled');
+  return row;
+}
+
+const REASON = { min: 10, max: 200 };
+
+/**
+ * Switches the two-step sign-in of a user off who has lost his authenticator and his recovery keys, for a reason that is
+ * kept; his sessions end, and he is told by mail. 409 `mfa_not_enabled`, 403 for oneself.
+ */
+export async function switchOffMfa(ctx: OutsideTx, userId: string, given: string): Promise<Row<User>> {
+  const faults = makeFaults();
+  const reason = given.trim();
+  if (reason.length < REASON.min || reason.length > REASON.max) faults.add('reason', `must have ${REASON.min} to ${REASON.max} characters`);
+  faults.throwIfAny();
+  const user = await staffUser(ctx, userId);
+  const row = await withTransaction(inCompany(ctx, user.companyId), async (ctx) => {
+    const seen = await users.get(ctx, userId);
+    if (!seen.mfaEnabledAt) throw mfaNotEnabled();
+    const epoch = seen.epoch + 1;
+    await noteSecurityEvent(ctx, { type: 'security.mfa_disabled', userId, details: { by: 'staff', reason } });
+    return removeFactor(ctx, seen, { $set: { epoch, minEpoch: epoch } });
+  });
+  noteGrant(row);
+  await endSessions(userId, 'mfa');
   return row;
 }
 

@@ -5,7 +5,7 @@ import { AlreadyAnswered } from '../../platform/db/answers.ts';
 import type { Filter, Row } from '../../platform/db/collection.ts';
 import { fileTooLarge, removeFile, storeFile, type StoredFile } from '../../platform/db/files.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
-import { AppError, conflict, forbidden, invalidFields } from '../../platform/errors.ts';
+import { AppError, conflict, forbidden, invalidFields, notFound } from '../../platform/errors.ts';
 import { replayOnceHashed } from '../../platform/idempotency.ts';
 import { sha256 } from '../../platform/ids.ts';
 import { readMultipart } from '../../platform/multipart.ts';
@@ -120,20 +120,29 @@ export interface ImportQuery extends PageRequest {
   status?: ImportStatus;
 }
 
-/** One page of the company's imports, newest first. */
-export async function listImports(ctx: Ctx, { kind, status, ...page }: ImportQuery): Promise<Page<Row<Import>>> {
-  const filter: Filter<Import> = { ...(kind === undefined ? {} : { kind }), ...(status === undefined ? {} : { status }) };
-  return imports.list(ctx, filter, page);
+/** The records of such files belong to locations, the file to none: who is limited to some sees neither it nor its faults. */
+const OF_ANY_LOCATION: ImportKind[] = ['orders', 'remittance'];
+
+function seenBy(ctx: Ctx): Filter<Import> {
+  return ctx.actor.locationIds ? { kind: { $nin: OF_ANY_LOCATION } } : {};
 }
 
-/** One import of the company. */
+/** One page of the company's imports, newest first; without files of orders for a member limited to some locations. */
+export async function listImports(ctx: Ctx, { kind, status, ...page }: ImportQuery): Promise<Page<Row<Import>>> {
+  const filter: Filter<Import> = { ...(kind === undefined ? {} : { kind }), ...(status === undefined ? {} : { status }) };
+  return imports.list(ctx, { $and: [filter, seenBy(ctx)] }, page);
+}
+
+/** One import of the company that the asker may see. */
 export async function getImport(ctx: Ctx, id: string): Promise<Row<Import>> {
-  return imports.get(ctx, id);
+  const row = await imports.findOne(ctx, { _id: id, ...seenBy(ctx) });
+  if (!row) throw notFound('import');
+  return row;
 }
 
 /** The faults of an import as CSV, in the order of the file, streamed; 404 for another company's. */
 export async function importErrorsCsv(ctx: Ctx, id: string): Promise<{ id: string; content: Readable }> {
-  const row = await imports.get(ctx, id);
+  const row = await getImport(ctx, id);
   return { id, content: Readable.from(errorLines(ctx, row)) };
 }
 
