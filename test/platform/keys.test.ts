@@ -158,12 +158,20 @@ describe('requirement 5: rotation of keys', () => {
     assert.deepEqual((await listKeys(ctx.companyId)).map((k) => [k.purpose, k.state]), [['books', 'current'], ['company', 'destroyed']]);
   });
 
-  it('blind indexes are made again after a change of their key', async () => {
+  it('blind indexes are made again after a change of their key; what was taken meanwhile is counted and named', async () => {
+    const own = (login: string, tag: string): Promise<unknown> => withTransaction(ctx, async (ctx) => readers.insert(ctx, { tag, pan: seal(`${tag}-pan`), cards: [], login: seal(login) }));
+    await own('first@shop.example.in', 'first');
+    await own('second@shop.example.in', 'second');
     const { blindIndexKey: _old, ...config } = house.config;
     useRuntime({ config: { ...config, blindIndexKey: randomBytes(32).toString('hex') }, log: house.log });
     assert.equal(await readers.findOne(ctx, readers.blind(ctx, 'pan', 'PLAIN3')), undefined);
-    await reencryptAll({ indexes: true });
+    await own('second@shop.example.in', 'quick');
+    assert.equal(readersOf(await reencryptAll({ indexes: true }))?.unreadable, 1);
     assert.equal((await readers.findOne(ctx, readers.blind(ctx, 'pan', 'PLAIN3')))?.tag, 't3');
+    for (const [login, tag] of [['first@shop.example.in', 'first'], ['second@shop.example.in', 'quick']] as const) {
+      assert.equal((await readers.findOne(ctx, readers.blind(ctx, 'login', login)))?.tag, tag);
+    }
+    assert.ok(house.logLines.some((line) => line.includes('sealed.index_taken') && !line.includes('@')));
   });
 
   it('a value that was tampered with is counted, named in the log, and left as it is', async () => {
