@@ -17,7 +17,8 @@ interface Line {
 const BUYER = { name: 'Canarybai Erasewala', phone: '98111 70077', email: 'canary.erase@example.in' };
 const STREET = '77 Canarypur Galli';
 const NOTES = 'gate code canary-4711';
-const CANARIES = [BUYER.name, '9811170077', BUYER.email, STREET, NOTES];
+const TAG = 'canarybai-vip';
+const CANARIES = [BUYER.name, '9811170077', BUYER.email, STREET, NOTES, TAG];
 
 describe('privacy', function () {
   this.timeout(60_000);
@@ -30,7 +31,7 @@ describe('privacy', function () {
     return gunzipSync(answer.bytes).toString().trimEnd().split('\n').map((line) => JSON.parse(line) as Line);
   };
   const post = (path: string, body: unknown, token = shop.token) => world.api('POST', path, { token, body });
-  const theirs = { customer: BUYER, shippingAddress: { ...ADDRESS, line1: STREET }, notes: NOTES };
+  const theirs = { customer: BUYER, shippingAddress: { ...ADDRESS, line1: STREET }, notes: NOTES, tags: [TAG] };
 
   /** Everything stored in the database that a canary stands in, clear or in an envelope it does not matter. */
   async function findCanaries(companyId: string): Promise<string[]> {
@@ -122,12 +123,12 @@ describe('privacy', function () {
     const blocked = await post('/v1/privacy/customers/erase', { phone: BUYER.phone, reason: 'asked by letter' });
     assert.deepEqual([blocked.status, blocked.body.error.code, blocked.body.error.details.orderNumbers.length], [409, 'customer_has_open_orders', 1]);
     const open = (await world.api('GET', `/v1/orders?phone=${encodeURIComponent(BUYER.phone)}`, { token: shop.token })).body.data[0];
-    assert.equal((await world.api('POST', `/v1/orders/${open.id}/cancel`, { token: shop.token, ifMatch: open.version, body: {} })).status, 200);
+    assert.equal((await world.api('POST', `/v1/orders/${open.id}/cancel`, { token: shop.token, ifMatch: open.version, body: { reason: `${BUYER.name} called` } })).status, 200);
     const { orderId, shipmentId } = await deliver();
     const before = await world.db.collection('orders').findOne({ _id: orderId as never });
     assert.ok(before?.['blind']?.phone);
-    const asked = await post('/v1/privacy/customers/erase', { phone: BUYER.phone, reason: 'asked by letter' });
-    assert.equal(asked.status, 202, JSON.stringify(asked.body));
+    const asked = await post('/v1/privacy/customers/erase', { phone: BUYER.phone, reason: `${BUYER.name} asked by letter` });
+    assert.deepEqual([asked.status, asked.body.reason], [202, `${BUYER.name} asked by letter`], JSON.stringify(asked.body));
     await world.settle();
     const done = await world.api('GET', `/v1/privacy/erasures/${asked.body.id}`, { token: shop.token });
     assert.deepEqual([done.body.status, done.body.counts.orders >= 2, done.body.counts.shipments], ['done', true, 1], JSON.stringify(done.body));

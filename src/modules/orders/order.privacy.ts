@@ -4,7 +4,7 @@ import { seal } from '../../platform/db/sealed.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { now } from '../../platform/clock.ts';
 import { ERASED, type CustomerData, type CustomerKeys } from '../../platform/privacy.ts';
-import { orders, type Address, type Customer, type Order, type OrderStatus, type SealedAddress, type SealedCustomer } from './order.model.ts';
+import { ORDER_BOUNDS, orders, type Address, type Customer, type Order, type OrderStatus, type SealedAddress, type SealedCustomer } from './order.model.ts';
 
 const ROWS_A_STEP = 50;
 const MOST_OPEN = 20;
@@ -32,12 +32,13 @@ export async function openOrderNumbers(ctx: Ctx, most: number, customer?: Custom
   return found.map((order) => order.orderNumber);
 }
 
-async function eraseOrder(tx: Tx, { _id, version, shippingAddress, billingAddress }: Row<Order>): Promise<void> {
+/** Everything that people write freely goes too: notes, tags, and why it was cancelled or edited. */
+async function eraseOrder(tx: Tx, { _id, version, shippingAddress, billingAddress, history: told }: Row<Order>): Promise<void> {
   const addresses = { shippingAddress: erasedAddress(shippingAddress), ...(billingAddress ? { billingAddress: erasedAddress(billingAddress) } : {}) };
-  const fields = ['customer', 'notes', ...Object.keys(addresses)];
+  const fields = ['customer', 'notes', 'tags', ...Object.keys(addresses)];
   const entry = { at: now(), kind: 'edit' as const, fields, reason: 'erased', actorKind: tx.actor.kind, actorId: tx.actor.id };
-  const change = { $set: { customer: erasedCustomer(), ...addresses }, $unset: { notes: '' as const }, $push: { history: { $each: [entry], $slice: -500 } } };
-  await orders.update(tx, _id, change, { version });
+  const history = [...told.map(({ reason: _reason, ...rest }) => rest), entry].slice(-ORDER_BOUNDS.history);
+  await orders.update(tx, _id, { $set: { customer: erasedCustomer(), ...addresses, tags: [], history }, $unset: { notes: '' } }, { version });
 }
 
 /** Customers and addresses on orders; an order that is under way keeps its customer. */

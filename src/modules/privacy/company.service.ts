@@ -3,6 +3,7 @@ import { inCompany, PLATFORM_COMPANY_ID, type OutsideTx } from '../../platform/c
 import type { Row } from '../../platform/db/collection.ts';
 import { erasableCollections, eraseRows } from '../../platform/db/erase.ts';
 import { destroyKeys } from '../../platform/db/keyring.ts';
+import { seal } from '../../platform/db/sealed.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { conflict, invalidFields, notFound } from '../../platform/errors.ts';
 import { runtime } from '../../platform/runtime.ts';
@@ -28,7 +29,7 @@ export async function askCompanyErasure(ctx: OutsideTx, reason: string, waitDays
   return withTransaction(ctx, async (ctx) => {
     const waiting = await erasures.findOne(ctx, { kind: 'company', state: { $in: ['waiting', 'running', 'done'] } });
     if (waiting) throw conflict('erasure_exists', 'The erasure of this company was asked for already', { id: waiting._id, state: waiting.state });
-    const row = await erasures.insert(ctx, { kind: 'company', state: 'waiting', standing: true, reason, requestedBy: ctx.actor.id, dueAt, counts: {} });
+    const row = await erasures.insert(ctx, { kind: 'company', state: 'waiting', standing: true, reason: seal(reason), requestedBy: ctx.actor.id, dueAt, counts: {} });
     await noteSecurityEvent(ctx, { type: 'security.company_erased', userId: ctx.actor.id, details: { erasureId: row._id, dueAt: dueAt.toISOString() } });
     ctx.enqueue({ name: ERASE_COMPANY, payload: { erasureId: row._id }, runAt: dueAt });
     return row;

@@ -26,7 +26,7 @@ export async function eraseCustomer(ctx: OutsideTx, customer: CustomerKeys, reas
     const row = await erasures.insert(ctx, {
       kind: 'customer',
       state: 'running',
-      reason,
+      reason: seal(reason),
       requestedBy: ctx.actor.id,
       dueAt: now(),
       counts: {},

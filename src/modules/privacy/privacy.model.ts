@@ -9,7 +9,8 @@ export interface Erasure {
   state: 'waiting' | 'running' | 'done' | 'cancelled';
   /** On a company's that was not taken back: there is one at most, so that taking it back leaves none to run. */
   standing?: true;
-  reason: string;
+  /** What was written by who asked; it may name people. */
+  reason: Sealed<string>;
   requestedBy: string;
   dueAt: Date;
   finishedAt?: Date;
@@ -28,7 +29,6 @@ export const erasures = defineCollection<Erasure>({
     kind: { type: String, required: true, enum: ['customer', 'company'] },
     state: { type: String, required: true, enum: ['waiting', 'running', 'done', 'cancelled'] },
     standing: { type: Boolean },
-    reason: { type: String, required: true, maxlength: 500 },
     requestedBy: { type: String, required: true },
     dueAt: { type: Date, required: true },
     finishedAt: { type: Date },
@@ -36,7 +36,7 @@ export const erasures = defineCollection<Erasure>({
     at: { type: Object },
   },
   // Not under the company's key, which the erasure of a company destroys.
-  sealed: { customer: { mask: 'none', key: 'system' } },
+  sealed: { customer: { mask: 'none', key: 'system' }, reason: { mask: 'none', key: 'system', required: true } },
   indexes: [
     { keys: { companyId: 1, kind: 1, state: 1 } },
     { keys: { companyId: 1, standing: 1 }, unique: true, partial: { standing: { $exists: true } } },

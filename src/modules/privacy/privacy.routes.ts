@@ -23,7 +23,7 @@ interface ErasureView {
 }
 
 function erasureView({ _id, kind, state, reason, dueAt, finishedAt, counts }: Row<Erasure>): ErasureView {
-  return { id: _id, kind, status: state, reason, dueAt: dueAt.toISOString(), ...(finishedAt ? { finishedAt: finishedAt.toISOString() } : {}), counts };
+  return { id: _id, kind, status: state, reason: String(reason.shown()), dueAt: dueAt.toISOString(), ...(finishedAt ? { finishedAt: finishedAt.toISOString() } : {}), counts };
 }
 
 const erasureShape = shape<ErasureView>({

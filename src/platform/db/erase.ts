@@ -48,7 +48,7 @@ function erasureOf(spec: CollectionSpec, row: Plain & { _id: string }): { update
   for (const [path, marker] of Object.entries(spec.personal ?? {})) {
     const value = path.split('.').reduce<unknown>((v, key) => (v as Plain | null | undefined)?.[key], row);
     const wanted = typeof marker === 'function' ? marker(row._id) : marker;
-    if (value === undefined || value === wanted) continue;
+    if (value === undefined || JSON.stringify(value) === JSON.stringify(wanted)) continue;
     if (wanted === null) unset[path] = '';
     else set[path] = wanted;
   }
