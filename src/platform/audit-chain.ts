@@ -1,4 +1,5 @@
 import { now, nowMs } from './clock.ts';
+import { makeConsumer, type Consumer } from './consumer.ts';
 import { auditKey, auditMac, joinPacked, packedCount, packRows, unpackRows, type AuditRow, type PendingAudit } from './db/audit-seal.ts';
 import { machineRows } from './db/machine-rows.ts';
 import { makeLease } from './lease.ts';
@@ -187,10 +188,7 @@ export async function linkRetention(upTo: AuditLink): Promise<void> {
   }
 }
 
-export interface AuditChain {
-  start(): void;
-  stop(): Promise<void>;
-  poke(): void;
+export interface AuditChain extends Consumer {
   /** Links everything that waits; answers how many rows. For tests, checks and the command line. */
   linkDue(): Promise<number>;
 }
@@ -201,10 +199,6 @@ export interface AuditChain {
  */
 export function makeAuditChain(): AuditChain {
   const lease = makeLease('audit-chain');
-  let running = false;
-  let timer: NodeJS.Timeout | undefined;
-  let gathering: NodeJS.Timeout | undefined;
-  let current: Promise<void> | undefined;
   let toldMs = 0;
 
   const tellHead = (): void => {
@@ -224,33 +218,6 @@ export function makeAuditChain(): AuditChain {
     tellHead();
     return total;
   };
-  const run = (): void => {
-    gathering = undefined;
-    if (!running || current) return;
-    current = linkDue()
-      .then(() => undefined)
-      .catch((error: unknown) => runtime().log.warn('audit.chain_failed', { error }))
-      .finally(() => {
-        current = undefined;
-      });
-  };
-  const poke = (): void => {
-    if (running) gathering ??= setTimeout(run, GATHER_MS);
-  };
-  return {
-    start() {
-      running = true;
-      timer = setInterval(poke, runtime().config.auditChainPollMs);
-      poke();
-    },
-    async stop() {
-      running = false;
-      clearInterval(timer);
-      clearTimeout(gathering);
-      await current;
-      await lease.release();
-    },
-    poke,
-    linkDue,
-  };
+  const consumer = makeConsumer({ lease, gatherMs: GATHER_MS, pollMs: () => runtime().config.auditChainPollMs, failure: 'audit.chain_failed', run: linkDue });
+  return { ...consumer, linkDue };
 }

@@ -1,4 +1,5 @@
 import { nowMs } from './clock.ts';
+import { makeConsumer, type Consumer } from './consumer.ts';
 import { systemCtx, type OutsideTx } from './context.ts';
 import { machineRows } from './db/machine-rows.ts';
 import { makeLease } from './lease.ts';
@@ -31,7 +32,6 @@ export interface Subscriber {
 }
 
 const BATCH = 500;
-/** Commits of this long are delivered together: a delivery is a few commands, whatever it carries. */
 const GATHER_MS = 50;
 const MAX_ATTEMPTS = 8;
 
@@ -40,10 +40,7 @@ const rows = machineRows<OutboxRow>('outbox', [
   { keys: { expireAt: 1 }, expireAfterSeconds: 0 },
 ]);
 
-export interface OutboxDispatcher {
-  start(): void;
-  stop(): Promise<void>;
-  poke(): void;
+export interface OutboxDispatcher extends Consumer {
   /** Delivers everything that is due; answers how many events. For tests and the command line. */
   deliverDue(): Promise<number>;
 }
@@ -62,12 +59,6 @@ export function makeOutboxDispatcher(subscribers: readonly Subscriber[]): Outbox
       heardTypes.add(type);
     }
   }
-  let running = false;
-  let timer: NodeJS.Timeout | undefined;
-  let current: Promise<number> | undefined;
-  let again = false;
-  let gathering: NodeJS.Timeout | undefined;
-
   const markDone = (which: { _id: { $in: string[] } } | { pending: true; type: { $nin: string[] } }): Promise<number> =>
     rows.changeAll(which, { $unset: { pending: '' }, $set: { expireAt: doneUntil() } });
 
@@ -105,42 +96,8 @@ export function makeOutboxDispatcher(subscribers: readonly Subscriber[]): Outbox
     }
   };
 
-  const run = (): void => {
-    gathering = undefined;
-    if (!running || current) return;
-    current = deliver()
-      .catch((error: unknown) => {
-        runtime().log.warn('outbox.failed', { error });
-        return 0;
-      })
-      .finally(() => {
-        current = undefined;
-        if (again) poke();
-        again = false;
-      });
-  };
-
-  const poke = (): void => {
-    if (!running) return;
-    if (current) again = true;
-    else gathering ??= setTimeout(run, GATHER_MS);
-  };
-
-  return {
-    start() {
-      running = true;
-      timer = setInterval(poke, runtime().config.outboxPollMs);
-    },
-    async stop() {
-      running = false;
-      clearInterval(timer);
-      clearTimeout(gathering);
-      await current;
-      await lease.release();
-    },
-    poke,
-    deliverDue: deliver,
-  };
+  const consumer = makeConsumer({ lease, gatherMs: GATHER_MS, pollMs: () => runtime().config.outboxPollMs, failure: 'outbox.failed', run: deliver });
+  return { ...consumer, deliverDue: deliver };
 }
 
 async function putAside(event: OutboxRow, subscriber: string, error: unknown): Promise<void> {
