@@ -13,6 +13,7 @@ import { makeLogger } from '../../src/platform/logger.ts';
 import { connectDatabase } from '../../src/service.ts';
 import { testDatabaseUri } from '../support/database.ts';
 import { legacySample, LEGACY_SECRET } from '../support/legacy.ts';
+import { failNext, failNoMore } from '../platform/house.ts';
 import { DATA_DIR } from '../support/process.ts';
 
 type Plain = Record<string, unknown>;
@@ -32,6 +33,7 @@ describe('the guards of the migration runner', function () {
   let db: mongoose.mongo.Db;
   let shared: Config;
   let kept: Record<string, Digest>;
+  const events: string[] = [];
 
   before(async () => {
     const uri = await testDatabaseUri();
@@ -51,12 +53,13 @@ describe('the guards of the migration runner', function () {
     await run({ direction: 'up', to: 'indexes' });
   });
   after(async () => {
+    await failNoMore(db);
     await db.dropDatabase();
     await disconnect();
   });
 
   const digests = async (): Promise<Record<string, Digest>> => ({ companies: await digestOf(db, 'companies'), kycs: await digestOf(db, 'kycs') });
-  const run = (wish: Wish, step: Run['step'] = () => undefined): Promise<string[]> => runMigrations(config, wish, { step, event: () => undefined });
+  const run = (wish: Wish, step: Run['step'] = () => undefined): Promise<string[]> => runMigrations(config, wish, { step, event: (name) => void events.push(name) });
   const up = (step?: Run['step']): Promise<string[]> => run({ direction: 'up', to: KYC }, step);
   const down = (): Promise<string[]> => run({ direction: 'down' });
   const stateOf = async (): Promise<unknown> => (await migrationRows().findOne({ _id: KYC }))?.state;
@@ -83,16 +86,29 @@ describe('the guards of the migration runner', function () {
   });
 
   it('a runner whose lock is somebody else’s stops, and does not free it', async () => {
+    const [patient, taken] = [config, { holder: 'another runner', until: new Date(Date.now() + 3_600_000) }];
     // Renewed so often that the loss is heard of before the step can end.
     config = { ...config, migrationLeaseMs: 100 };
-    const taken = { holder: 'another runner', until: new Date(Date.now() + 3_600_000) };
-    const thief = at('backup', 'companies', () => migrationRows().updateOne({ _id: 'lock' }, { $set: taken }));
+    let stolen: Promise<unknown> | undefined;
+    const thief = at('backup', 'companies', () => (stolen = migrationRows().updateOne({ _id: 'lock' }, { $set: taken })));
     await assert.rejects(up(thief), /This runner lost its lock/);
+    await stolen;
     await assert.rejects(down(), /Another runner is migrating this database/);
     assert.equal((await migrationRows().findOne({ _id: 'lock' }))?.['holder'], 'another runner');
+    config = patient;
     await migrationRows().updateOne({ _id: 'lock' }, { $set: { until: new Date(0) } });
     await up();
     assert.equal(await legacyLeft(), 0);
+  });
+
+  it('a batch that does not commit leaves no checkpoint behind', async () => {
+    const refuse = at('convert', 'companies', () => failNext(db, ['delete'], { errorCode: 8 }));
+    await assert.rejects(up(refuse), { code: 8 });
+    events.length = 0;
+    await up();
+    assert.ok(events.includes('resumed') && !events.includes('rows_written_meanwhile'), events.join());
+    await down();
+    assert.deepEqual(await digests(), kept);
   });
 
   it('a row that is changed after its backup stops the step and is named', async () => {
@@ -165,6 +181,12 @@ describe('the guards of the migration runner', function () {
 
     it('a row that breaks the rules of its collection keeps the step from ending', async () => {
       await assert.rejects(runUp(making('kycs', { status: 42 })), /kycs [0-9a-f]{24} breaks the rules of its collection/);
+      assert.equal(await stateOf(), 'running');
+    });
+
+    it('a row that was left where it was keeps the step from ending', async () => {
+      await db.collection('kycs').deleteMany({ _id: { $gt: (await db.collection('kycs').findOne({}, { sort: { _id: 1 } }))?._id } as never });
+      await assert.rejects(runUp(takeover({ ...kycTakeover, sources: ['companies'] })), /1 rows of kycs were not taken up/);
       assert.equal(await stateOf(), 'running');
     });
   });
