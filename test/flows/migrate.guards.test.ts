@@ -3,7 +3,7 @@ import mongoose from 'mongoose';
 import '../../src/modules.ts';
 import { kycTakeover } from '../../scripts/migrations/migrate-encrypt-kyc.ts';
 import type { Migration, Run } from '../../scripts/migrations/migration.ts';
-import { runMigrations, type Wish } from '../../scripts/migrations/runner/run.ts';
+import { forgetBackups, runMigrations, type Wish } from '../../scripts/migrations/runner/run.ts';
 import { takeover, type OurRow } from '../../scripts/migrations/runner/takeover.ts';
 import { loadConfig, type Config } from '../../src/config.ts';
 import { connection, disconnect } from '../../src/platform/db/connect.ts';
@@ -107,6 +107,15 @@ describe('the guards of the migration runner', function () {
     events.length = 0;
     await up();
     assert.ok(events.includes('resumed') && !events.includes('rows_written_meanwhile'), events.join());
+    await down();
+    assert.deepEqual(await digests(), kept);
+  });
+
+  it('a half-done step keeps its backup and can be undone; half undone, only the way back goes on', async () => {
+    await assert.rejects(up(at('convert', 'kycs', () => assert.fail('stopped'))), /stopped/);
+    await assert.rejects(forgetBackups(config), /migrate-encrypt-kyc did not end and needs its backup/);
+    await assert.rejects(run({ direction: 'down' }, at('restore', 'companies', () => assert.fail('stopped'))), /stopped/);
+    await assert.rejects(up(), /migrate-encrypt-kyc is half undone/);
     await down();
     assert.deepEqual(await digests(), kept);
   });
