@@ -1,7 +1,7 @@
 import { strict as assert } from 'node:assert';
 import { auditChainHolds } from '../../src/modules/audit/chain.checks.ts';
 import { reportChecks } from '../../src/modules/operations/operation.service.ts';
-import { anchorChain, linkHash, makeAuditChain, type AuditLink } from '../../src/platform/audit-chain.ts';
+import { anchorChain, linkHash, linkRetention, makeAuditChain, type AuditLink } from '../../src/platform/audit-chain.ts';
 import { packRows, unpackRows, type AuditRow } from '../../src/platform/db/audit-seal.ts';
 import { newId } from '../../src/platform/ids.ts';
 import { startWorld, type Merchant, type World } from '../support/world.ts';
@@ -134,6 +134,45 @@ describe('B11 the chain over the audit log', () => {
       await change();
     });
     assert.ok(rebuilt.some((t) => t.includes('made anew')), rebuilt.join());
+  });
+
+  it('names a link of another course of the chain, a head written without the key, and a retention that nobody linked', async () => {
+    await change();
+    const all = await links().find().sort({ _id: 1 }).toArray();
+    const [, before, middle] = all;
+    const [former, last] = all.slice(-2);
+    assert.ok(before && middle && former && last);
+    const remove = async (...which: AuditLink[]): Promise<void> => {
+      await audit().deleteMany({ _id: { $in: which.flatMap((one) => unpackRows(one.rows).map((row) => row.id)) } });
+      await links().deleteMany({ _id: { $in: which.map((one) => one._id) } });
+    };
+    // As after a restore: our own link, under our own key, of a chain that went on otherwise.
+    const other = { ...middle, prev: last.hash };
+    const forked = await harmed(async () => void (await links().replaceOne({ _id: middle._id }, { ...other, hash: linkHash(other) })));
+    assert.ok(forked.includes(`Link ${middle.seq} does not follow from link ${before.seq}`), forked.join());
+    const cut = await harmed(async () => {
+      await remove(last);
+      await world.db.collection('audit_heads').updateOne({}, { $set: { seq: former.seq, hash: former.hash } });
+      // As in a process that has seen nothing of this chain yet.
+      anchorChain(undefined);
+    });
+    assert.deepEqual(cut, ['The head of the audit chain was changed']);
+    const forgotten = await harmed(async () => {
+      await remove(...all.slice(0, 2));
+      await links().updateOne({ _id: middle._id }, { $set: { kind: 'retention', upTo: before.seq, upToHash: before.hash } });
+    });
+    assert.ok(forgotten.includes('Links 1 to 2 of the audit chain are missing, with what they proved'), forgotten.join());
+  });
+
+  it('takes one of several links that are made for one place at the same time, and makes the others anew', async () => {
+    const [first] = await links().find().sort({ _id: 1 }).limit(1).toArray();
+    assert.ok(first);
+    const count = await links().countDocuments();
+    const found = await harmed(async () => {
+      await Promise.all(Array.from({ length: 5 }, () => linkRetention(first)));
+      assert.equal(await links().countDocuments(), count + 5);
+    });
+    assert.deepEqual(found, []);
   });
 
   it('is checked daily, and a breach is a critical security event of the platform', async () => {
