@@ -5,6 +5,7 @@ import compress from 'koa-compress';
 import type { Config } from './config.ts';
 import { makeAddressGate, type AddressBlocks } from './platform/address-gate.ts';
 import type { Authenticator } from './platform/auth.ts';
+import { pageOrigins } from './platform/browser.ts';
 import { monotonicMs } from './platform/clock.ts';
 import { AppError, HTTP_STATUS } from './platform/errors.ts';
 import { errorBody, serve, type HttpDeps } from './platform/http.ts';
@@ -48,7 +49,7 @@ export function makeApp(deps: AppDeps): Koa {
   app.silent = true;
   app.use(observe(deps));
   app.use(answerErrors(deps));
-  if (config.corsOrigins !== '') app.use(cors({ origin: allowedOrigin(config.corsOrigins), credentials: true, exposeHeaders: ['ETag', 'X-Request-Id', 'Idempotent-Replayed'] }));
+  if (config.corsOrigins !== '' || config.portalUrl !== undefined) app.use(cors({ origin: allowedOrigin(pageOrigins(config)), credentials: true, exposeHeaders: ['ETag', 'X-Request-Id', 'Idempotent-Replayed'] }));
   app.use(compress({ threshold: 1024, br: false }));
   const router = new Router({ strict: true });
   const http = httpDeps(deps);
@@ -178,8 +179,8 @@ function refuseUnknown(router: Router) {
   };
 }
 
-function allowedOrigin(list: string) {
-  const origins = new Set(list.split(',').map((o) => o.trim()));
+function allowedOrigin(list: readonly string[]) {
+  const origins = new Set(list);
   return (ctx: Context): string => (origins.has(ctx.get('origin')) ? ctx.get('origin') : '');
 }
 

@@ -70,6 +70,7 @@ const SETTINGS = {
   host: text('127.0.0.1'),
   port: whole(3000, 65_535, 0),
   publicUrl: optional(Joi.string().uri({ scheme: ['http', 'https'] })),
+  portalUrl: optional(Joi.string().uri({ scheme: ['http', 'https'] })),
   trustProxy: whole(0, 20, 0),
   corsOrigins: text(''),
   bodyMaxBytes: whole(1_048_576),

@@ -20,6 +20,8 @@ export interface BrowserFacts {
   host: string;
   csrfToken: string;
   cookies: string;
+  /** True when a person waits for a page, and not a script for an answer. */
+  wantsPage: boolean;
 }
 
 /** An answer with cookies, or a redirect with cookies instead of an answer. */
@@ -52,6 +54,12 @@ export function readCookie({ cookies }: BrowserFacts, name: Cookie['name']): str
 /** The token that a page must send back in X-CSRF-Token; bound to the session it was given for. */
 export function csrfToken(cookieSecret: string, sid: string): string {
   return createHmac('sha256', cookieSecret).update(`dakiya.csrf|${sid}`).digest('base64url');
+}
+
+/** The origins of the pages that may use session cookies and read answers. */
+export function pageOrigins({ corsOrigins, publicUrl, portalUrl }: { corsOrigins: string; publicUrl?: string; portalUrl?: string }): string[] {
+  const listed = corsOrigins.split(',').map((origin) => origin.trim()).filter(Boolean);
+  return [...listed, ...[publicUrl, portalUrl].flatMap((url) => (url === undefined ? [] : [new URL(url).origin]))];
 }
 
 /** 403 `origin_not_allowed` for a request without Origin, or from a page that is neither ours nor in `allowed`. */

@@ -225,7 +225,7 @@ async function readInput(route: AnyRoute, koa: KoaContext, connection: Connectio
   }
   const mayLackIfMatch = !route.ifMatch || (route.ifMatch === 'accepted' && koa.get('if-match').trim() === '');
   const ifMatch = mayLackIfMatch ? -1 : readIfMatch(koa.get('if-match'));
-  const browser = { origin: koa.get('origin'), host: koa.get('host'), csrfToken: koa.get('x-csrf-token'), cookies: koa.get('cookie') };
+  const browser = { origin: koa.get('origin'), host: koa.get('host'), csrfToken: koa.get('x-csrf-token'), cookies: koa.get('cookie'), wantsPage: koa.get('accept').includes('text/html') };
   return { params, query, body, ifMatch, idempotencyKey, connection, browser, request: koa.req as IncomingMessage, rawBody: raw };
 }
 

@@ -1,6 +1,11 @@
 import { strict as assert } from 'node:assert';
 import { startGoogle, type Google, type Mischief } from '../support/google.ts';
-import { PASSWORD, race, startWorld, type Answer, type World } from '../support/world.ts';
+import { oauthGrants } from '../../src/modules/identity/google.model.ts';
+import { systemCtx } from '../../src/platform/context.ts';
+import { seal } from '../../src/platform/db/sealed.ts';
+import { withTransaction } from '../../src/platform/db/transaction.ts';
+import { newId } from '../../src/platform/ids.ts';
+import { PASSWORD, race, startWorld, type Answer, type Merchant, type World } from '../support/world.ts';
 
 const codeOf = (answer: Answer): unknown => answer.body?.error?.code;
 const CLIENT = { id: 'dakiya-client', secret: 'stand-in-secret' };
@@ -78,6 +83,36 @@ describe('sign-in with Google', () => {
     assert.equal((await come()).body.user.id, owner.userId);
   });
 
+  it('finds who was linked in the former product, by the account that its token is of, and nobody else', async () => {
+    const grant = async (refreshToken: string): Promise<Merchant> => {
+      const owner = await world.merchant({ location: false });
+      await withTransaction(systemCtx('test', owner.companyId), async (ctx) =>
+        oauthGrants.insert(ctx, { _id: newId(), userId: owner.userId, provider: 'google', accessToken: seal('ya29.former'), refreshToken: seal(refreshToken) }),
+      );
+      return owner;
+    };
+    const grants = (owner: Merchant) => world.db.collection('oauth_grants').countDocuments({ companyId: owner.companyId });
+    const mine = await grant('1//former-mine');
+    somebody(mine.email);
+    google.refreshTokens.set('1//former-mine', google.person.sub);
+    const back = await come();
+    assert.deepEqual([back.status, back.body.user?.id], [200, mine.userId], JSON.stringify(back.body));
+    assert.equal(await grants(mine), 0, 'the link has taken its place');
+    google.refreshTokens.clear();
+    assert.equal((await come()).body.user.id, mine.userId);
+
+    for (const sub of ['sub-of-somebody-else', undefined]) {
+      const other = await grant('1//former-other');
+      somebody(other.email);
+      if (sub !== undefined) google.refreshTokens.set('1//former-other', sub);
+      const ticket = ticketOf(await come(), 'google_link_required');
+      assert.equal(await grants(other), 1);
+      assert.equal((await complete({ ticket, password: other.password })).body.user.id, other.userId);
+      assert.equal(await grants(other), 0);
+      google.refreshTokens.clear();
+    }
+  });
+
   it('does not skip the second factor', async () => {
     const { user } = (await newcomer()).body;
     await world.db.collection<{ _id: string }>('users').updateOne({ _id: user.id }, { $set: { mfaEnabledAt: new Date() } });
@@ -126,6 +161,75 @@ describe('sign-in with Google', () => {
     const dump = JSON.stringify(await Promise.all(names.map((name) => world.db.collection(name).find().toArray()))) + world.logLines.join('\n');
     for (const canary of ['stand-in-access', 'stand-in-refresh', CLIENT.secret]) assert.ok(!dump.includes(canary), canary);
     assert.match(String((await world.db.collection('google_links').findOne())?.['accessToken']), /^e1\./);
+  });
+});
+
+describe('sign-in with Google, from a portal', () => {
+  const PORTAL = 'https://portal.example.in/home';
+  let world: World;
+  let google: Google;
+  const page = { accept: 'text/html,application/xhtml+xml' };
+
+  before(async () => {
+    google = await startGoogle(CLIENT);
+    world = await startWorld({ GOOGLE_CLIENT_ID: CLIENT.id, GOOGLE_CLIENT_SECRET: CLIENT.secret, GOOGLE_ISSUER: google.issuer, PORTAL_URL: PORTAL });
+  });
+  after(async () => {
+    await world.close();
+    await google.close();
+  });
+
+  const visit = async (path: string, headers: Record<string, string>): Promise<{ status: number; to: URL | undefined; cookies: Map<string, string> }> => {
+    const answer = await fetch(world.url + path, { headers, redirect: 'manual' });
+    const location = answer.headers.get('location');
+    const cookies = new Map(answer.headers.getSetCookie().map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1, line.indexOf(';'))]));
+    return { status: answer.status, to: location === null ? undefined : new URL(location), cookies };
+  };
+  const toldBy = (to: URL | undefined): URLSearchParams => {
+    assert.equal(to && `${to.origin}${to.pathname}${to.search}`, PORTAL);
+    return new URLSearchParams(to?.hash.slice(1));
+  };
+  const come = async (start = '/v1/auth/oauth/google/start'): Promise<Awaited<ReturnType<typeof visit>>> => {
+    const away = await visit(start, page);
+    return visit(google.agree(String(away.to)), { ...page, cookie: `__Host-dakiya-oauth=${away.cookies.get('__Host-dakiya-oauth') ?? ''}` });
+  };
+
+  it('a browser comes back to it with the session in cookies, and refreshes from its pages', async () => {
+    const missing = toldBy((await come()).to);
+    assert.equal(missing.get('google'), 'google_registration_required');
+    const origin = new URL(PORTAL).origin;
+    const body = { ticket: missing.get('ticket'), companyName: 'Nila Stores', phone: '9800012345', session: 'cookie' };
+    const made = await world.api('POST', '/v1/auth/oauth/google/complete', { headers: { origin }, body });
+    assert.equal(made.status, 200, JSON.stringify(made.body));
+    assert.equal(made.headers.get('access-control-allow-origin'), origin);
+
+    const back = await come();
+    const told = toldBy(back.to);
+    assert.deepEqual([back.status, told.get('google')], [302, 'signed_in']);
+    const cookie = `__Host-dakiya-refresh=${back.cookies.get('__Host-dakiya-refresh') ?? ''}`;
+    assert.ok(!String(back.to).includes(cookie.split('=')[1] ?? ''), 'the token is in no address');
+    const refresh = (csrf: string, from = origin) => world.api('POST', '/v1/auth/refresh', { body: {}, headers: { origin: from, cookie, 'x-csrf-token': csrf } });
+    assert.equal((await refresh(told.get('csrfToken') ?? '', 'https://evil.example')).status, 403);
+    const { status, body: session } = await refresh(told.get('csrfToken') ?? '');
+    assert.equal(status, 200, JSON.stringify(session));
+    assert.equal((await world.api('GET', '/v1/me', { token: session.accessToken })).body.email, google.person.email);
+  });
+
+  it('what went wrong comes back to it too; callers of the API get JSON', async () => {
+    const lost = await visit('/v1/auth/oauth/google/callback?state=x&code=y', page);
+    assert.equal(toldBy(lost.to).get('google'), 'google_state_invalid');
+    assert.equal((await visit('/v1/auth/oauth/google/callback?state=x&code=y', {})).status, 400);
+    google.mischief = 'foreignKey';
+    assert.equal(toldBy((await come()).to).get('google'), 'google_refused');
+    assert.equal((await come('/v1/auth/oauth/google/start?session=token')).status, 401);
+    google.mischief = 'none';
+    assert.equal((await come('/v1/auth/oauth/google/start?session=token')).status, 200);
+  });
+
+  it('mailed links lead to it', async () => {
+    const owner = await world.merchant({ location: false });
+    const { body } = await world.api('GET', `/dev/mailbox?to=${encodeURIComponent(owner.email)}`);
+    assert.ok((body.data[0].links as string[]).some((link) => link.startsWith(`${PORTAL}/`)), JSON.stringify(body.data[0].links));
   });
 });
 

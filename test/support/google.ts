@@ -10,6 +10,8 @@ export interface Google {
   /** Who is signed in there. */
   person: { sub: string; email: string; name: string };
   mischief: Mischief;
+  /** Refresh tokens given earlier, and whose accounts they are. */
+  refreshTokens: Map<string, string>;
   /** Plays the page on which the person agrees: answers the address the browser is sent back to. */
   agree(authorizationUrl: string): string;
   close(): Promise<void>;
@@ -23,7 +25,7 @@ export async function startGoogle(client: { id: string; secret: string }): Promi
   const foreign = generateKeyPairSync('rsa', { modulusLength: 2048 });
   const codes = new Map<string, { nonce: string; challenge: string; redirectUri: string }>();
 
-  const idToken = (nonce: string): string => {
+  const idToken = (nonce: string | undefined, sub?: string): string => {
     const { mischief, person } = google;
     const at = Math.floor(Date.now() / 1000);
     const claims = {
@@ -31,14 +33,20 @@ export async function startGoogle(client: { id: string; secret: string }): Promi
       aud: mischief === 'wrongAudience' ? 'somebody-else' : client.id,
       exp: mischief === 'expired' ? at - 600 : at + 600,
       iat: at,
-      nonce: mischief === 'wrongNonce' ? 'another' : nonce,
+      ...(nonce === undefined ? {} : { nonce: mischief === 'wrongNonce' ? 'another' : nonce }),
       email_verified: mischief !== 'unverified',
       ...person,
+      ...(sub === undefined ? {} : { sub }),
     };
     const signed = `${text({ alg: 'RS256', kid: 'g1', typ: 'JWT' })}.${text(claims)}`;
     return `${signed}.${createSign('RSA-SHA256').update(signed).sign((mischief === 'foreignKey' ? foreign : own).privateKey, 'base64url')}`;
   };
   const token = (form: URLSearchParams): { status: number; body: unknown } => {
+    if (form.get('grant_type') === 'refresh_token') {
+      const sub = google.refreshTokens.get(form.get('refresh_token') ?? '');
+      if (sub === undefined || form.get('client_secret') !== client.secret) return { status: 400, body: { error: 'invalid_grant' } };
+      return { status: 200, body: { access_token: 'ya29.stand-in-again', token_type: 'Bearer', expires_in: 3599, id_token: idToken(undefined, sub) } };
+    }
     const known = codes.get(form.get('code') ?? '');
     codes.delete(form.get('code') ?? '');
     const proof = createHash('sha256').update(form.get('code_verifier') ?? '').digest('base64url');
@@ -68,6 +76,7 @@ export async function startGoogle(client: { id: string; secret: string }): Promi
     issuer: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     person: { sub: '1', email: 'nobody@gmail.example', name: 'Nila Bose' },
     mischief: 'none',
+    refreshTokens: new Map(),
     agree(authorizationUrl) {
       const asked = new URL(authorizationUrl).searchParams;
       const code = randomBytes(16).toString('hex');

@@ -1,7 +1,7 @@
 import { acrossCompanies, PLATFORM_COMPANY_ID, systemCtx } from '../../platform/context.ts';
 import type { Check } from '../../platform/module.ts';
 import { companiesById } from '../companies/index.ts';
-import { integrations, oauthGrants } from './former.model.ts';
+import { integrations } from './former.model.ts';
 
 const BATCH = 500;
 
@@ -11,7 +11,7 @@ const owned: Check = {
   async run() {
     const everywhere = acrossCompanies(systemCtx('checks', PLATFORM_COMPANY_ID), 'checks');
     const owners = new Set<string>();
-    for (const door of [integrations, oauthGrants]) for await (const { companyId } of door.each(everywhere, {}, { fields: ['companyId'] })) owners.add(companyId);
+    for await (const { companyId } of integrations.each(everywhere, {}, { fields: ['companyId'] })) owners.add(companyId);
     const ids = [...owners];
     for (let at = 0; at < ids.length; at += BATCH) for (const { _id } of await companiesById(everywhere, ids.slice(at, at + BATCH))) owners.delete(_id);
     return [...owners].map((id) => `Rows that were taken up belong to company ${id}, which is not there`);

@@ -20,20 +20,3 @@ export const integrations = defineCollection<Integration>({
   sealed: { accessToken: { mask: 'none' } },
   bounds: { scopes: 50 },
 });
-
-/** What an outside provider gave us for a user: only ever used in the user's own name. */
-export interface OauthGrant {
-  userId: string;
-  provider: string;
-  accessToken?: Sealed<string>;
-  refreshToken?: Sealed<string>;
-}
-
-export const oauthGrants = defineCollection<OauthGrant>({
-  name: 'oauth_grants',
-  rowName: 'oauth_grant',
-  fields: { userId: { type: String, required: true }, provider: { type: String, required: true } },
-  sealed: { accessToken: { mask: 'none' }, refreshToken: { mask: 'none' } },
-  listed: false,
-  indexes: [{ keys: { companyId: 1, userId: 1, provider: 1 }, unique: true }],
-});

@@ -1,4 +1,4 @@
-import { BrowserAnswer, assertCsrf, assertOwnOrigin, csrfToken, readCookie, type BrowserFacts, type Cookie } from '../../platform/browser.ts';
+import { BrowserAnswer, assertCsrf, assertOwnOrigin, csrfToken, pageOrigins, readCookie, type BrowserFacts, type Cookie } from '../../platform/browser.ts';
 import { invalidFields } from '../../platform/errors.ts';
 import { runtime } from '../../platform/runtime.ts';
 import { kit } from './identity.kit.ts';
@@ -16,7 +16,7 @@ interface Formed {
 
 /** Asks for a cookie from somewhere else than our pages are refused; then notes how the answer shall look. */
 export async function inForm<T extends TokenPair>(form: SessionForm | undefined, browser: BrowserFacts, work: () => Promise<T>): Promise<T & Formed> {
-  if (form === 'cookie' && browser.origin !== '') assertOwnOrigin(browser, allowedOrigins());
+  if (form === 'cookie' && browser.origin !== '') assertOwnOrigin(browser, pageOrigins(runtime().config));
   return { ...(await work()), form: form ?? 'token' };
 }
 
@@ -25,7 +25,7 @@ export async function refreshInForm(refreshToken: string | undefined, browser: B
   if (refreshToken !== undefined) return { ...(await refreshSession(refreshToken)), form: 'token' };
   const cookie = readCookie(browser, REFRESH_COOKIE);
   if (cookie === undefined) throw invalidFields([{ path: 'refreshToken', message: 'is required without the session cookie' }]);
-  assertOwnOrigin(browser, allowedOrigins());
+  assertOwnOrigin(browser, pageOrigins(runtime().config));
   assertCsrf(browser, cookieSecret(), sidOf(cookie));
   return { ...(await refreshSession(cookie)), form: 'cookie' };
 }
@@ -60,8 +60,13 @@ function cookieSecret(): string {
   return secret;
 }
 
-function allowedOrigins(): string[] {
-  const { corsOrigins, publicUrl } = runtime().config;
-  const listed = corsOrigins.split(',').map((origin) => origin.trim()).filter(Boolean);
-  return publicUrl === undefined ? listed : [...listed, new URL(publicUrl).origin];
+/**
+ * Back to the portal's page, with the session in cookies; what the page must know stands behind the `#`, which no server
+ * and no log ever sees.
+ */
+export function backToPortal(portalUrl: string, told: Readonly<Record<string, string>>, refreshToken?: string): BrowserAnswer<undefined> {
+  const csrf = refreshToken === undefined ? undefined : csrfToken(cookieSecret(), sidOf(refreshToken));
+  const fragment = new URLSearchParams({ ...told, ...(csrf === undefined ? {} : { csrfToken: csrf }) });
+  const cookies = refreshToken === undefined || csrf === undefined ? [] : sessionCookies(refreshToken, csrf, runtime().config.sessionIdleSeconds);
+  return new BrowserAnswer({ redirect: `${portalUrl.replace(/#.*$/, '')}#${fragment.toString()}`, cookies });
 }

@@ -81,6 +81,22 @@ function personOf(result: oauth.TokenEndpointResponse): GooglePerson {
   return { ...person, accessToken: result.access_token, ...(result.refresh_token === undefined ? {} : { refreshToken: result.refresh_token }) };
 }
 
+/** Whose Google account a refresh token is of: its subject. Undefined when Google does not take the token or says nothing. */
+export async function subjectOf(refreshToken: string): Promise<string | undefined> {
+  try {
+    const { server, client, secret } = await provider();
+    const response = await oauth.refreshTokenGrantRequest(server, client, oauth.ClientSecretPost(secret), refreshToken, options());
+    const result = await oauth.processRefreshTokenResponse(server, client, response);
+    if (result.id_token === undefined) return undefined;
+    await oauth.validateApplicationLevelSignature(server, response, options());
+    return oauth.getValidatedIdTokenClaims(result)?.sub;
+  } catch (error) {
+    // A token that has ended is nothing special: the account's password links the two then.
+    runtime().log.info('google.grant_not_taken', { reason: (error as { code?: unknown }).code });
+    return undefined;
+  }
+}
+
 function googleAway(cause?: unknown): AppError {
   return unavailable('google_unavailable', 'Google does not answer right now; try again, or sign in with your password', 5, cause);
 }

@@ -21,6 +21,26 @@ export const googleLinks = defineCollection<GoogleLink>({
   indexes: [{ keys: { subjectHash: 1 }, unique: true }, { keys: { userId: 1 } }],
 });
 
+/**
+ * What Google gave the former product for a user. His first sign-in here turns it into a link, when it proves to be of the
+ * same Google account; the former product kept no subject.
+ */
+export interface OauthGrant {
+  userId: string;
+  provider: string;
+  accessToken?: Sealed<string>;
+  refreshToken?: Sealed<string>;
+}
+
+export const oauthGrants = defineCollection<OauthGrant>({
+  name: 'oauth_grants',
+  rowName: 'oauth_grant',
+  fields: { userId: { type: String, required: true }, provider: { type: String, required: true } },
+  sealed: { accessToken: { mask: 'none' }, refreshToken: { mask: 'none' } },
+  listed: false,
+  indexes: [{ keys: { companyId: 1, userId: 1, provider: 1 }, unique: true }],
+});
+
 /** A sign-in with Google that is under way; `_id` is the HMAC of its state, or of the ticket for what is still missing. */
 export interface OauthState {
   _id: string;

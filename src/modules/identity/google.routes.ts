@@ -1,4 +1,5 @@
 import Joi from 'joi';
+import { BrowserAnswer } from '../../platform/browser.ts';
 import { field, route, shape } from '../../platform/route.ts';
 import { answerInForm, inForm, type SessionForm } from './cookie.service.ts';
 import { completeGoogle, finishGoogle, startGoogle, type Completion } from './google.service.ts';
@@ -20,20 +21,21 @@ export const googleRoutes = [
     response: 'none',
     status: 302,
     errors: AWAY,
-    handle: (_ctx, { query }) => startGoogle(query.session),
+    handle: (_ctx, { query, browser }) => startGoogle(query.session, browser),
     view: (answer) => answer,
   }),
   route({
     method: 'get',
     path: '/v1/auth/oauth/google/callback',
     summary: 'Where Google sends the browser back to; signs in, or says what is missing and gives a ticket for it',
+    description: 'With PORTAL_URL, browsers that asked for cookies are redirected (302) there, with the outcome in the fragment: `google` (signed_in, or the error code), `csrfToken`, `ticket`.',
     permission: 'public',
     limit: 'public',
     query: Joi.object<Record<string, string>>(Object.fromEntries(CALLBACK_KEYS.map((key) => [key, Joi.string().allow('').max(4_096)]))),
     response: signedInShape,
     errors: [...AWAY, 'google_state_invalid', 'google_declined', 'google_refused', 'google_email_unverified', 'mfa_required', 'google_link_required', 'google_registration_required'],
     handle: (ctx, { query, browser, connection }) => finishGoogle(ctx, query, { browser, facts: connection }),
-    view: (signedIn) => answerInForm(signedInView(signedIn), signedIn.form),
+    view: (answer) => (answer instanceof BrowserAnswer ? answer : answerInForm(signedInView(answer), answer.form)),
   }),
   route({
     method: 'post',

@@ -8,12 +8,13 @@ import { AppError, conflict, invalid, unauthenticated } from '../../platform/err
 import { makeFaults } from '../../platform/faults.ts';
 import { randomToken, sameText } from '../../platform/ids.ts';
 import type { ConnectionFacts } from '../../platform/route.ts';
+import { runtime } from '../../platform/runtime.ts';
 import { noteSecurityEvent } from '../audit/index.ts';
 import { everywhere, userByEmail } from './access.queries.ts';
 import { registerCompany } from './account.service.ts';
-import type { SessionForm } from './cookie.service.ts';
-import { authorizationUrl, exchange, type GooglePerson } from './google.client.ts';
-import { googleLinks, oauthStates, type OauthState } from './google.model.ts';
+import { backToPortal, type SessionForm } from './cookie.service.ts';
+import { authorizationUrl, exchange, subjectOf, type GooglePerson } from './google.client.ts';
+import { googleLinks, oauthGrants, oauthStates, type OauthState } from './google.model.ts';
 import { kit } from './identity.kit.ts';
 import { parseEmail } from './identity.rules.ts';
 import { assertSecondFactor } from './mfa.factor.service.ts';
@@ -27,8 +28,12 @@ const STATE_COOKIE = '__Host-dakiya-oauth';
 const SERVICE = { companyId: PLATFORM_COMPANY_ID, purpose: 'system' } as const;
 const placeOf = (id: string) => ({ collection: 'oauth_states', id, path: 'sealed' });
 
-/** Sends the browser to Google, with a state that only this browser can bring back, once, within ten minutes. */
-export async function startGoogle(form: SessionForm = 'token'): Promise<BrowserAnswer<undefined>> {
+/**
+ * Sends the browser to Google, with a state that only this browser can bring back, once, within ten minutes. A person whom
+ * a portal waits for gets cookies unless he says otherwise.
+ */
+export async function startGoogle(wished: SessionForm | undefined, { wantsPage }: BrowserFacts): Promise<BrowserAnswer<undefined>> {
+  const form = wished ?? (wantsPage && runtime().config.portalUrl !== undefined ? 'cookie' : 'token');
   const state = randomToken(32);
   const redirect = await authorizationUrl(state);
   await oauthStates.insert({ _id: idOf(state), kind: 'state', form, expireAt: new Date(nowMs() + STATE_MS) });
@@ -44,16 +49,32 @@ function stateCookie(value: string, maxAgeSeconds: number): Cookie {
  * Signs in who comes back from Google. 400 `google_state_invalid` for a state that is not this browser's, was used or has
  * ended. What is still missing is asked for with a `ticket` for `completeGoogle`: 401 `mfa_required`, 409
  * `google_link_required` (an account with this address has a password: it is never taken over by the address alone), 409
- * `google_registration_required`.
+ * `google_registration_required`. With PORTAL_URL a browser that asked for cookies is sent back there instead, with the
+ * outcome behind the `#`.
  */
-export async function finishGoogle(ctx: OutsideTx, callback: Record<string, string>, from: { browser: BrowserFacts; facts: ConnectionFacts }): Promise<SignedIn & { form: SessionForm }> {
+export async function finishGoogle(ctx: OutsideTx, callback: Record<string, string>, { browser, facts }: { browser: BrowserFacts; facts: ConnectionFacts }): Promise<GoogleAnswer> {
   const { state = '' } = callback;
-  const own = readCookie(from.browser, STATE_COOKIE);
+  const own = readCookie(browser, STATE_COOKIE);
   const row = own !== undefined && sameText(own, state) ? await take(state, 'state') : undefined;
+  const { portalUrl } = runtime().config;
+  const portal = (row ? row.form === 'cookie' : browser.wantsPage) ? portalUrl : undefined;
+  try {
+    const signedIn = await signInByCallback(ctx, callback, { row, facts });
+    return portal === undefined ? signedIn : backToPortal(portal, { google: 'signed_in' }, signedIn.refreshToken);
+  } catch (error) {
+    if (portal === undefined || !(error instanceof AppError)) throw error;
+    const ticket = error.details?.['ticket'];
+    return backToPortal(portal, { google: error.code, ...(typeof ticket === 'string' ? { ticket } : {}) });
+  }
+}
+
+export type GoogleAnswer = (SignedIn & { form: SessionForm }) | BrowserAnswer<undefined>;
+
+async function signInByCallback(ctx: OutsideTx, callback: Record<string, string>, { row, facts }: { row: OauthState | undefined; facts: ConnectionFacts }): Promise<SignedIn & { form: SessionForm }> {
   if (!row) throw invalid('google_state_invalid', 'This sign-in was not started in this browser, was used already, or has ended; start again');
-  const person = await exchange(new URLSearchParams(callback), state);
-  const linked = await linkedUser(person);
-  if (linked && !linked.mfaEnabledAt) return { ...(await enter(ctx, linked, from.facts)), form: row.form };
+  const person = await exchange(new URLSearchParams(callback), callback['state'] ?? '');
+  const linked = (await linkedUser(person)) ?? (await linkFormer(ctx, person));
+  if (linked && !linked.mfaEnabledAt) return { ...(await enter(ctx, linked, facts)), form: row.form };
   const ticket = await makeTicket(person, row.form);
   if (linked) throw new AppError('unauthenticated', 'mfa_required', 'Send the ticket with otp to /v1/auth/oauth/google/complete', { ticket });
   if (await userOf(person)) throw conflict('google_link_required', 'An account with this address exists: send the ticket with its password to /v1/auth/oauth/google/complete', { ticket });
@@ -104,7 +125,26 @@ async function link(tx: Tx, user: Row<User>, person: GooglePerson): Promise<void
   const { accessToken, refreshToken } = person;
   const tokens = { accessToken: seal<string>(accessToken), ...(refreshToken === undefined ? {} : { refreshToken: seal<string>(refreshToken) }) };
   await googleLinks.insert(tx, { userId: user._id, subjectHash: subjectHash(person), ...tokens });
+  await forgetGrants(tx, user._id);
   await noteSecurityEvent(tx, { type: 'security.identity_linked', userId: user._id, details: { provider: 'google' } });
+}
+
+/**
+ * Links who was linked in the former product: the user of this verified address, when Google says that the refresh token
+ * kept for him is of this very account.
+ */
+async function linkFormer(ctx: OutsideTx, person: GooglePerson): Promise<Row<User> | undefined> {
+  const user = await userOf(person);
+  const grant = user && (await oauthGrants.findOne(inCompany(ctx, user.companyId), { userId: user._id, provider: 'google' }));
+  const refreshToken = grant?.refreshToken?.opened();
+  if (!user || refreshToken === undefined || (await subjectOf(refreshToken)) !== person.subject) return undefined;
+  await withTransaction(inCompany(ctx, user.companyId), async (ctx) => link(ctx, user, person));
+  return user;
+}
+
+/** What was kept of a user's Google account in the former product: of no use once he is linked, or gone. */
+export async function forgetGrants(tx: Tx, userId: string): Promise<void> {
+  for (const grant of await oauthGrants.find(tx, { userId }, { limit: 100 })) await oauthGrants.remove(tx, grant._id, { version: grant.version });
 }
 
 async function linkedUser(person: GooglePerson): Promise<Row<User> | undefined> {

@@ -62,7 +62,7 @@ async function commonPasswordsFile(): Promise<string> {
 
 /** The address of a page of the portal with a secret in it, for mails. */
 export function portalLink(page: string, token: string): string {
-  const { publicUrl, host, port } = runtime().config;
-  const base = publicUrl ?? `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+  const { portalUrl, publicUrl, host, port } = runtime().config;
+  const base = portalUrl ?? publicUrl ?? `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
   return `${base.replace(/\/+$/, '')}/${page}?token=${encodeURIComponent(token)}`;
 }

@@ -12,6 +12,7 @@ import { noteEnded, noteGrant } from './access.ts';
 import { addUser, asEmailTaken, askToVerify, assertEmailFree, newPassword } from './account.service.ts';
 import { forgetApiKeys } from './api-key.access.ts';
 import { revokeKeysOf } from './api-key.service.ts';
+import { forgetGrants } from './google.service.ts';
 import { googleLinks } from './google.model.ts';
 import { assertGoodPassword } from './identity.kit.ts';
 import { mayManage, parseEmail, parseName, parsePhone, roleRefused } from './identity.rules.ts';
@@ -109,6 +110,7 @@ export async function removeMember(ctx: OutsideTx, id: string, version: number):
     const factor = await mfaFactors.findOne(ctx, { _id: id });
     if (factor) await mfaFactors.remove(ctx, id, { version: factor.version });
     for (const link of await googleLinks.find(ctx, { userId: id }, { limit: 100 })) await googleLinks.remove(ctx, link._id, { version: link.version });
+    await forgetGrants(ctx, id);
     await noteSecurityEvent(ctx, { type: 'security.permission_changed', userId: id, details: { removed: true, role: member.role } });
   });
   forgetApiKeys();
