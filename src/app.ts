@@ -9,7 +9,7 @@ import { pageOrigins } from './platform/browser.ts';
 import { monotonicMs } from './platform/clock.ts';
 import { AppError, HTTP_STATUS } from './platform/errors.ts';
 import { errorBody, serve, type HttpDeps } from './platform/http.ts';
-import { randomToken } from './platform/ids.ts';
+import { newRequestId } from './platform/ids.ts';
 import { addLogFields, runWithLogFields, type Log } from './platform/logger.ts';
 import { metrics } from './platform/metrics.ts';
 import { limitPresets, makeRateLimiter, memoryLimitStore, tellWindow, type LimitStore } from './platform/rate-limit.ts';
@@ -102,7 +102,7 @@ function observe({ config, log, isEnding }: AppDeps) {
   return async (ctx: Context, next: Next): Promise<void> => {
     const started = monotonicMs();
     const given = ctx.get('x-request-id');
-    const requestId = REQUEST_ID.test(given) ? given : randomToken(12);
+    const requestId = REQUEST_ID.test(given) ? given : newRequestId();
     ctx.state['requestId'] = requestId;
     const gone = new AbortController();
     ctx.state['signal'] = gone.signal;

@@ -55,7 +55,17 @@ export function makeLogger(options: { level: LogLevel; stream?: Writable }): Log
   const enabled = LEVELS[options.level];
   watchReader(stream);
   let dropped = 0;
+  let corked = false;
   const put = (level: LogLevel, event: string, text: string): void => {
+    // Lines of one turn go out together: a write of its own for each is a tenth of what a small request costs.
+    if (!corked) {
+      corked = true;
+      stream.cork();
+      setImmediate(() => {
+        corked = false;
+        stream.uncork();
+      });
+    }
     sink.write({ level, [LEVEL]: level, message: event, [MESSAGE]: text });
   };
 
