@@ -1,6 +1,7 @@
 import { strict as assert } from 'node:assert';
 import { createOperator, identityModule, registerCompany } from '../../src/modules/identity/index.ts';
 import { beforeSignIn, PLATFORM_COMPANY_ID, systemCtx } from '../../src/platform/context.ts';
+import { runtime, useRuntime } from '../../src/platform/runtime.ts';
 import { PASSWORD, race, startWorld, type Answer, type Merchant, type World } from '../support/world.ts';
 
 const codeOf = (answer: Answer): unknown => answer.body?.error?.code;
@@ -229,6 +230,21 @@ describe('identity', () => {
       assert.equal(refreshed.filter((a) => a.status === 200).length, 3);
     });
 
+    it('R21 take a free slot before one in use, and no slot beyond a lowered cap', async () => {
+      const [a, b, c] = [(await login(owner.email)).body, (await login(owner.email)).body, (await login(owner.email)).body];
+      assert.equal((await world.api('POST', '/v1/auth/logout', { token: c.accessToken })).status, 204);
+      const d = (await login(owner.email)).body;
+      assert.deepEqual(await Promise.all([a, b, d].map(async (s) => (await me(s.accessToken)).status)), [200, 200, 200]);
+      const { config, log } = runtime();
+      const third = () => world.db.collection('sessions').findOne({ userId: owner.userId, slot: 2 });
+      await world.db.collection('sessions').updateOne({ userId: owner.userId, slot: 2 }, { $set: { lastUsedAt: new Date(1) } });
+      const seen = await third();
+      useRuntime({ config: { ...config, sessionMax: 2 }, log });
+      assert.equal((await login(owner.email)).status, 200);
+      useRuntime({ config, log });
+      assert.deepEqual(await third(), seen);
+    });
+
     it('R22 can be listed and ended one by one', async () => {
       const a = (await login(owner.email)).body;
       const b = (await login(owner.email)).body;
@@ -308,7 +324,10 @@ describe('identity', () => {
       const known = await world.api('POST', '/v1/auth/password/forgot', { body: { email: owner.email } });
       const unknown = await world.api('POST', '/v1/auth/password/forgot', { body: { email: 'nobody@example.in' } });
       assert.deepEqual([known.status, known.body], [unknown.status, unknown.body]);
+      const earlier = await mailedToken(world, owner.email, /new password/i);
+      await world.api('POST', '/v1/auth/password/forgot', { body: { email: owner.email } });
       const token = await mailedToken(world, owner.email, /new password/i);
+      assert.notEqual(token, earlier);
       const fresh = 'Another-Horse-8-Staple';
       const weak = await world.api('POST', '/v1/auth/password/reset', { body: { token, password: 'password1' } });
       assert.equal(weak.body.error.details.fields[0].path, 'password');
@@ -316,6 +335,8 @@ describe('identity', () => {
       assert.deepEqual(statuses, { 204: 1, 400: 7 });
       assert.equal((await me(session.accessToken)).status, 401);
       assert.equal((await refresh(session.refreshToken)).status, 401);
+      assert.equal(await world.db.collection('sessions').countDocuments({ userId: owner.userId, live: true }), 0);
+      assert.equal(codeOf(await world.api('POST', '/v1/auth/password/reset', { body: { token: earlier, password: 'Third-Horse-9-Staple' } })), 'token_invalid');
       assert.equal((await login(owner.email)).status, 401);
       assert.equal((await login(owner.email, {}, fresh)).status, 200);
       await world.settle();
