@@ -30,15 +30,28 @@ const ALERTS: Partial<Record<SecurityEventType, Alert>> = {
   'security.company_erased': { to: 'owners', subject: 'Your account is to be erased', text: 'the erasure of your company and its data was asked for.' },
 };
 
+/** Why keys ended with somebody's right to have any. */
+const WHY: Readonly<Record<string, string>> = {
+  member_removed: 'The member who knew the secret was removed.',
+  user_disabled: 'The user who knew the secret was shut out by our staff.',
+  permission_changed: 'The member who knew the secret may no longer make keys.',
+};
+
 /** Who is told of an event by mail; undefined when nobody is. */
 export function audienceOf(type: SecurityEventType): Audience | undefined {
   return ALERTS[type]?.to;
 }
 
 /** The mail that tells one person of an event: when, from where, and what to do when it was somebody else. */
-export function alertMail(event: Pick<SecurityEvent, 'type' | 'address'> & { createdAt: Date }, person: { email: string; name: string }): OutgoingMail {
+export function alertMail(event: Pick<SecurityEvent, 'type' | 'address' | 'details'> & { createdAt: Date }, person: { email: string; name: string }): OutgoingMail {
   const alert = ALERTS[event.type] ?? { subject: 'About the safety of your account', text: 'something happened that you should know of.' };
-  const facts = [`When: ${event.createdAt.toISOString()}`, ...(event.address === undefined ? [] : [`From: ${event.address}`])];
+  const { address, createdAt, details = {} } = event;
+  const why = WHY[String(details['because'])];
+  const facts = [
+    `When: ${createdAt.toISOString()}`,
+    ...(address === undefined ? [] : [`From: ${address}`]),
+    ...(why === undefined ? [] : [`Why: ${why}`, `Keys revoked: ${Number(details['keys'] ?? 1)}`]),
+  ];
   return {
     kind: event.type,
     to: person.email,
