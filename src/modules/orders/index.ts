@@ -8,7 +8,7 @@ import { openOrderLane } from './order.service.ts';
 export type { Address, Customer, Order, OrderLine, OrderShipment, OrderStatus, Parcel, PaymentMethod, SealedAddress, SealedCustomer, Totals } from './order.model.ts';
 export { SEALED_ADDRESS, SEALED_CUSTOMER } from './order.model.ts';
 export { countImportedOrders } from './order.imported.ts';
-export { defaultParcel, placeBatch, type Placement, type RefusedPlacement } from './order.place.ts';
+export { defaultParcel, placeBatch, type RefusedPlacement } from './order.place.ts';
 export { normalizeOrder, type ImportedFacts, type OrderInput, type OrderRequest } from './order.rules.ts';
 export { erasedAddress, erasedCustomer, openOrderNumbers } from './order.privacy.ts';
 export { eachOrder, getOrder, getOrders, markOrderPaid, placeOrder, updateOrders, type OrderUpdate } from './order.service.ts';

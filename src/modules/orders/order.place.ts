@@ -1,4 +1,4 @@
-import { acrossCompanies, PLATFORM_COMPANY_ID, systemCtx, type Ctx, type OutsideTx, type Tx } from '../../platform/context.ts';
+import { PLATFORM_COMPANY_ID, systemCtx, type Ctx, type Tx } from '../../platform/context.ts';
 import { BatchConflict } from '../../platform/db/collection.bulk.ts';
 import type { Row } from '../../platform/db/collection.ts';
 import { seal } from '../../platform/db/sealed.ts';
@@ -8,36 +8,18 @@ import { AppError, conflict } from '../../platform/errors.ts';
 import { newId } from '../../platform/ids.ts';
 import type { LaneItem, Outcome } from '../../platform/lane.ts';
 import { runtime } from '../../platform/runtime.ts';
-import { sellableBySku } from '../catalog/index.ts';
-import { couponDiscount, customerKeyOf, readCoupons, readCouponUses, redeemCoupons, type Coupon } from '../coupons/index.ts';
-import { readStock, reserveStock, type StockMove } from '../inventory/index.ts';
-import { allocate, type Allocation, type CompanyShelf, type CouponVerdict, type FreeStock, type Sellable } from './order.allocate.rules.ts';
+import { couponDiscount, customerKeyOf, redeemCoupons, type Coupon } from '../coupons/index.ts';
+import { reserveStock, type StockMove } from '../inventory/index.ts';
+import { allocate, type Allocation, type CouponVerdict } from './order.allocate.rules.ts';
 import { orders, type Order, type OrderLine, type Parcel } from './order.model.ts';
 import { dropOrderNumbers, takeOrderNumbers } from './order-number.ts';
 import type { OrderRequest } from './order.rules.ts';
-
-/** One order to place, on whose behalf. */
-export interface Placement {
-  ctx: OutsideTx;
-  request: OrderRequest;
-}
+import { groupedBy, readShelves, type CouponShelf, type Placement, type Shelf } from './order.shelves.ts';
 
 interface Decided {
   placement: Placement;
   order: Order & { _id: string };
   coupon?: { row: Row<Coupon>; customerKey: string; discountPaise: number };
-}
-
-/** Coupons of one company with the uses that this batch has already promised. */
-interface CouponShelf {
-  byCode: Map<string, Row<Coupon>>;
-  used: Map<string, number>;
-  usedBy: Map<string, number>;
-}
-
-interface Shelf extends CompanyShelf {
-  coupons: CouponShelf;
-  existing: Map<string, string>;
 }
 
 /** A placement that the rules refused, by its place in the batch. */
@@ -85,72 +67,6 @@ export async function placeBatch(placements: readonly Placement[], alongside?: A
 /** The lane's view of `placeBatch`. */
 export function placeLaneBatch(batch: readonly LaneItem<Placement>[]): Promise<Outcome<Row<Order>>[]> {
   return placeBatch(batch.map((b) => b.input));
-}
-
-async function readShelves(placements: readonly Placement[]): Promise<Map<string, Shelf>> {
-  const ctx = acrossCompanies(systemCtx('order-lane', PLATFORM_COMPANY_ID), 'orders of many companies are placed together');
-  const byCompany = groupedBy(placements, (p) => p.ctx.companyId);
-  const wanted = [...byCompany].map(([companyId, list]) => ({ companyId, skus: unique(list.flatMap((p) => p.request.lines.map((l) => l.sku))) }));
-  const codes = [...byCompany]
-    .map(([companyId, list]) => ({ companyId, codes: unique(list.flatMap((p) => (p.request.couponCode ? [p.request.couponCode] : []))) }))
-    .filter((c) => c.codes.length > 0);
-  const [products, stock, coupons, existing] = await Promise.all([
-    sellableBySku(ctx, wanted),
-    readStock(ctx, wanted),
-    codes.length > 0 ? readCoupons(ctx, codes) : Promise.resolve([]),
-    readExisting(ctx, byCompany),
-  ]);
-  const couponShelves = await readCouponShelves(ctx, byCompany, coupons);
-  const shelves = new Map<string, Shelf>();
-  for (const { companyId, skus } of wanted) {
-    const own = new Map<string, Sellable>();
-    for (const sku of skus) {
-      const product = products.get(`${companyId}|${sku}`);
-      if (product) own.set(sku, product);
-    }
-    shelves.set(companyId, { products: own, stock: new Map(), coupons: couponShelves(companyId), existing: new Map() });
-  }
-  for (const row of stock) {
-    const list = shelves.get(row.companyId)?.stock;
-    if (!list) continue;
-    const places: FreeStock[] = list.get(row.sku) ?? [];
-    places.push({ sku: row.sku, locationId: row.locationId, available: row.available });
-    list.set(row.sku, places);
-  }
-  // Ids sort by birth, so the oldest location comes first.
-  for (const shelf of shelves.values()) for (const places of shelf.stock.values()) places.sort((a, b) => (a.locationId < b.locationId ? -1 : 1));
-  for (const row of existing) if (row.externalId !== undefined) shelves.get(row.companyId)?.existing.set(row.externalId, row._id);
-  return shelves;
-}
-
-async function readExisting(ctx: Ctx, byCompany: ReadonlyMap<string, Placement[]>): Promise<Pick<Row<Order>, '_id' | 'companyId' | 'externalId'>[]> {
-  const branches = [...byCompany]
-    .map(([companyId, list]) => ({ companyId, externalId: { $in: list.flatMap((p) => (p.request.externalId === undefined ? [] : [p.request.externalId])) } }))
-    .filter((b) => b.externalId.$in.length > 0);
-  if (branches.length === 0) return [];
-  return orders.find(ctx, { $or: branches }, { fields: ['companyId', 'externalId'] });
-}
-
-async function readCouponShelves(ctx: Ctx, byCompany: ReadonlyMap<string, Placement[]>, rows: readonly Row<Coupon>[]): Promise<(companyId: string) => CouponShelf> {
-  const shelves = new Map<string, CouponShelf>();
-  const shelfOf = (companyId: string): CouponShelf => {
-    const shelf = shelves.get(companyId) ?? { byCode: new Map(), used: new Map(), usedBy: new Map() };
-    shelves.set(companyId, shelf);
-    return shelf;
-  };
-  for (const row of rows) {
-    shelfOf(row.companyId).byCode.set(row.code, row);
-    shelfOf(row.companyId).used.set(row._id, row.used);
-  }
-  const uses: { companyId: string; couponId: string; customerKey: string }[] = [];
-  for (const [companyId, list] of byCompany) {
-    for (const { request } of list) {
-      const coupon = request.couponCode === undefined ? undefined : shelfOf(companyId).byCode.get(request.couponCode);
-      if (coupon?.perCustomerLimit !== undefined) uses.push({ companyId, couponId: coupon._id, customerKey: customerKeyOf(companyId, request.customer) });
-    }
-  }
-  if (uses.length > 0) for (const use of await readCouponUses(ctx, uses)) shelfOf(use.companyId).usedBy.set(`${use.couponId}|${use.customerKey}`, use.count);
-  return shelfOf;
 }
 
 function decide({ ctx, request }: Placement, shelf: Shelf): Decided {
@@ -326,18 +242,4 @@ export function defaultParcel(): Parcel {
     breadthMm: config.defaultParcelBreadthMm,
     heightMm: config.defaultParcelHeightMm,
   };
-}
-
-function groupedBy<T>(items: readonly T[], keyOf: (item: T) => string): Map<string, T[]> {
-  const groups = new Map<string, T[]>();
-  for (const item of items) {
-    const group = groups.get(keyOf(item));
-    if (group) group.push(item);
-    else groups.set(keyOf(item), [item]);
-  }
-  return groups;
-}
-
-function unique<T>(values: readonly T[]): T[] {
-  return [...new Set(values)];
 }

@@ -14,7 +14,8 @@ import { giveBackCoupon } from '../coupons/index.ts';
 import { releaseStock, shipStock } from '../inventory/index.ts';
 import { knownPincodes } from '../pincodes/index.ts';
 import { orders, type Address, type Customer, type HistoryEntry, type Order, type OrderLine, type OrderShipment, type OrderStatus } from './order.model.ts';
-import { placeLaneBatch, reservations, type Placement } from './order.place.ts';
+import { placeLaneBatch, reservations } from './order.place.ts';
+import type { Placement } from './order.shelves.ts';
 import { canCancel, editRefusal, normalizeOrder, readAddress, readCustomer, type OrderInput } from './order.rules.ts';
 import { makeFaults } from '../../platform/faults.ts';
 

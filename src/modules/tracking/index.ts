@@ -2,6 +2,7 @@ import type { Module } from '../../platform/module.ts';
 import { trackingChecks } from './tracking.checks.ts';
 import { trackingJobs, trackingSchedules } from './tracking.jobs.ts';
 import { ndrPrivacy } from './ndr.privacy.ts';
+import { ndrRoutes } from './ndr.routes.ts';
 import { trackingDevRoutes, trackingRoutes } from './tracking.routes.ts';
 
 export { playParcel, type PlayRequest, type PlayResult } from './play.service.ts';
@@ -12,7 +13,7 @@ export type { Ndr } from './tracking.model.ts';
 
 export const trackingModule: Module = {
   name: 'tracking',
-  routes: trackingRoutes,
+  routes: [...trackingRoutes, ...ndrRoutes],
   devRoutes: trackingDevRoutes,
   jobs: trackingJobs,
   schedules: trackingSchedules,

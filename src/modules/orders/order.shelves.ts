@@ -1,0 +1,109 @@
+import { acrossCompanies, PLATFORM_COMPANY_ID, systemCtx, type Ctx, type OutsideTx } from '../../platform/context.ts';
+import type { Row } from '../../platform/db/collection.ts';
+import { sellableBySku } from '../catalog/index.ts';
+import { customerKeyOf, readCoupons, readCouponUses, type Coupon } from '../coupons/index.ts';
+import { readStock } from '../inventory/index.ts';
+import type { CompanyShelf, FreeStock, Sellable } from './order.allocate.rules.ts';
+import { orders, type Order } from './order.model.ts';
+import type { OrderRequest } from './order.rules.ts';
+
+/** One order to place, on whose behalf. */
+export interface Placement {
+  ctx: OutsideTx;
+  request: OrderRequest;
+}
+
+/** Coupons of one company with the uses that this batch has already promised. */
+export interface CouponShelf {
+  byCode: Map<string, Row<Coupon>>;
+  used: Map<string, number>;
+  usedBy: Map<string, number>;
+}
+
+/** What one company has for a batch: products, free stock, coupons, and the orders with the wished external ids. */
+export interface Shelf extends CompanyShelf {
+  coupons: CouponShelf;
+  existing: Map<string, string>;
+}
+
+/** Reads everything that a batch is decided on, for all of its companies together: a few commands, whatever its size. */
+export async function readShelves(placements: readonly Placement[]): Promise<Map<string, Shelf>> {
+  const ctx = acrossCompanies(systemCtx('order-lane', PLATFORM_COMPANY_ID), 'orders of many companies are placed together');
+  const byCompany = groupedBy(placements, (p) => p.ctx.companyId);
+  const wanted = [...byCompany].map(([companyId, list]) => ({ companyId, skus: unique(list.flatMap((p) => p.request.lines.map((l) => l.sku))) }));
+  const codes = [...byCompany]
+    .map(([companyId, list]) => ({ companyId, codes: unique(list.flatMap((p) => (p.request.couponCode ? [p.request.couponCode] : []))) }))
+    .filter((c) => c.codes.length > 0);
+  const [products, stock, coupons, existing] = await Promise.all([
+    sellableBySku(ctx, wanted),
+    readStock(ctx, wanted),
+    codes.length > 0 ? readCoupons(ctx, codes) : Promise.resolve([]),
+    readExisting(ctx, byCompany),
+  ]);
+  const couponShelves = await readCouponShelves(ctx, byCompany, coupons);
+  const shelves = new Map<string, Shelf>();
+  for (const { companyId, skus } of wanted) {
+    const own = new Map<string, Sellable>();
+    for (const sku of skus) {
+      const product = products.get(`${companyId}|${sku}`);
+      if (product) own.set(sku, product);
+    }
+    shelves.set(companyId, { products: own, stock: new Map(), coupons: couponShelves(companyId), existing: new Map() });
+  }
+  for (const row of stock) {
+    const list = shelves.get(row.companyId)?.stock;
+    if (!list) continue;
+    const places: FreeStock[] = list.get(row.sku) ?? [];
+    places.push({ sku: row.sku, locationId: row.locationId, available: row.available });
+    list.set(row.sku, places);
+  }
+  // Ids sort by birth, so the oldest location comes first.
+  for (const shelf of shelves.values()) for (const places of shelf.stock.values()) places.sort((a, b) => (a.locationId < b.locationId ? -1 : 1));
+  for (const row of existing) if (row.externalId !== undefined) shelves.get(row.companyId)?.existing.set(row.externalId, row._id);
+  return shelves;
+}
+
+async function readExisting(ctx: Ctx, byCompany: ReadonlyMap<string, Placement[]>): Promise<Pick<Row<Order>, '_id' | 'companyId' | 'externalId'>[]> {
+  const branches = [...byCompany]
+    .map(([companyId, list]) => ({ companyId, externalId: { $in: list.flatMap((p) => (p.request.externalId === undefined ? [] : [p.request.externalId])) } }))
+    .filter((b) => b.externalId.$in.length > 0);
+  if (branches.length === 0) return [];
+  return orders.find(ctx, { $or: branches }, { fields: ['companyId', 'externalId'] });
+}
+
+async function readCouponShelves(ctx: Ctx, byCompany: ReadonlyMap<string, Placement[]>, rows: readonly Row<Coupon>[]): Promise<(companyId: string) => CouponShelf> {
+  const shelves = new Map<string, CouponShelf>();
+  const shelfOf = (companyId: string): CouponShelf => {
+    const shelf = shelves.get(companyId) ?? { byCode: new Map(), used: new Map(), usedBy: new Map() };
+    shelves.set(companyId, shelf);
+    return shelf;
+  };
+  for (const row of rows) {
+    shelfOf(row.companyId).byCode.set(row.code, row);
+    shelfOf(row.companyId).used.set(row._id, row.used);
+  }
+  const uses: { companyId: string; couponId: string; customerKey: string }[] = [];
+  for (const [companyId, list] of byCompany) {
+    for (const { request } of list) {
+      const coupon = request.couponCode === undefined ? undefined : shelfOf(companyId).byCode.get(request.couponCode);
+      if (coupon?.perCustomerLimit !== undefined) uses.push({ companyId, couponId: coupon._id, customerKey: customerKeyOf(companyId, request.customer) });
+    }
+  }
+  if (uses.length > 0) for (const use of await readCouponUses(ctx, uses)) shelfOf(use.companyId).usedBy.set(`${use.couponId}|${use.customerKey}`, use.count);
+  return shelfOf;
+}
+
+/** Items by key, in the order of their first. */
+export function groupedBy<T>(items: readonly T[], keyOf: (item: T) => string): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const item of items) {
+    const group = groups.get(keyOf(item));
+    if (group) group.push(item);
+    else groups.set(keyOf(item), [item]);
+  }
+  return groups;
+}
+
+function unique<T>(values: readonly T[]): T[] {
+  return [...new Set(values)];
+}
