@@ -152,6 +152,24 @@ describe('R3 R4 a sealed value that was damaged or moved', function () {
     for (const path of ['/v1/orders', '/v1/shipments', '/v1/orders/export.csv']) assert.equal((await ask('GET', path)).status, 200, path);
   });
 
+  it('in the people and places of a company: lists show masks, and a new value takes its place', async () => {
+    const hurt = async (name: string, path: string): Promise<void> => {
+      const row = await own(name);
+      const envelope = path.split('.').reduce<unknown>((value, key) => (value as Raw | undefined)?.[key], row);
+      await collection(name).updateOne({ _id: row._id }, { $set: { [path]: damaged(String(envelope)) } }, { bypassDocumentValidation: true });
+    };
+    for (const [name, path] of Object.entries({ users: 'phone', companies: 'phone', locations: 'contactName' })) await hurt(name, path);
+    for (const path of ['/v1/me', '/v1/company', '/v1/company/members', '/v1/locations']) assert.equal((await ask('GET', path)).status, 200, path);
+    refused(await book(world, shop, { orderId: (await makeOrder(world, shop)).id }));
+    const me = (await ask('GET', '/v1/me')).body;
+    assert.equal((await ask('PATCH', '/v1/me', { phone: '9800054321', password: PASSWORD }, { ifMatch: me.version })).body.phone, '+919800054321');
+    const company = (await ask('GET', '/v1/company')).body;
+    assert.equal((await ask('PATCH', '/v1/company', { phone: '9800054322' }, { ifMatch: company.version })).body.phone, '9800054322');
+    const [place] = (await ask('GET', '/v1/locations')).body.data;
+    assert.equal((await ask('PATCH', `/v1/locations/${place.id}`, { contactName: 'Ravi Iyer' }, { ifMatch: place.version })).body.contactName, 'Ravi Iyer');
+    assert.equal((await book(world, shop, { orderId: (await makeOrder(world, shop)).id })).status, 201);
+  });
+
   it('in a connection and in a file', async () => {
     const made = (await ask('POST', '/v1/connections', { courier: 'sandbox', mode: 'sandbox', credentials: { seed: 'calm' } })).body;
     const envelope = String((await own('courier_connections'))['credentials']);
