@@ -42,6 +42,11 @@ const HEADERS = {
 };
 const PRODUCTION_HEADERS = { ...HEADERS, 'Strict-Transport-Security': 'max-age=31536000; includeSubDomains' };
 
+/** The security headers of this kind of installation. */
+export function securityHeaders({ nodeEnv }: Pick<Config, 'nodeEnv'>): Readonly<Record<string, string>> {
+  return nodeEnv === 'production' ? PRODUCTION_HEADERS : HEADERS;
+}
+
 /** The HTTP application: the whole order of its layers is on this screen. */
 export function makeApp(deps: AppDeps): Koa {
   const { config } = deps;
@@ -98,7 +103,7 @@ export function clientAddress(ctx: Pick<Context, 'get' | 'req'>, hops: number): 
 
 /** Request id, security headers, time, log line, metric: around everything. */
 function observe({ config, log, isEnding }: AppDeps) {
-  const headers = config.nodeEnv === 'production' ? PRODUCTION_HEADERS : HEADERS;
+  const headers = securityHeaders(config);
   return async (ctx: Context, next: Next): Promise<void> => {
     const started = monotonicMs();
     const given = ctx.get('x-request-id');

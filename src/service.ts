@@ -1,6 +1,7 @@
 import { createServer, type Server } from 'node:http';
 import { Server as SocketServer, type AddressInfo } from 'node:net';
-import { makeApp } from './app.ts';
+import type Koa from 'koa';
+import { makeApp, securityHeaders } from './app.ts';
 import type { Config } from './config.ts';
 import { allChecks, allCustomerData, allJobs, allRetention, allRoutes, allSchedules, allSubscribers, devRoutes, modules } from './modules.ts';
 import { makeAuthenticator } from './modules/identity/index.ts';
@@ -28,6 +29,7 @@ import { redisLimitStore } from './platform/rate-limit.redis.ts';
 import type { AnyRoute } from './platform/route.ts';
 import { useRuntime } from './platform/runtime.ts';
 import { makeScheduler, type Scheduler } from './platform/scheduler.ts';
+import { answerUnreadable } from './platform/unreadable.ts';
 import { VERSION } from './version.ts';
 
 /** A running service: its pieces, for tests and the command line, and how to end it in order. */
@@ -124,7 +126,7 @@ export async function startService(options: StartOptions): Promise<Service> {
   const shared = config.redisUrl === undefined ? undefined : redisLimitStore({ url: config.redisUrl, fallback: memoryLimitStore(), log });
   if (shared) stops.push(() => shared.close());
   const app = makeApp({ config, log, routes: servedRoutes(config, isEnding), authenticator: makeAuthenticator(), limitStore: shared, blocks: addressBlocks, isEnding });
-  const server = options.listen ? await listen(createServer({ requestTimeout: config.requestTimeoutMs, keepAliveTimeout: 65_000 }, app.callback()), config) : undefined;
+  const server = options.listen ? await listen(makeServer(app, config), config) : undefined;
   const address = server?.address() as AddressInfo | undefined;
   return {
     jobs,
@@ -140,6 +142,12 @@ export async function startService(options: StartOptions): Promise<Service> {
     },
     close: disconnect,
   };
+}
+
+function makeServer(app: Koa, config: Config): Server {
+  const server = createServer({ requestTimeout: config.requestTimeoutMs, keepAliveTimeout: 65_000 }, app.callback());
+  answerUnreadable(server, securityHeaders(config));
+  return server;
 }
 
 async function listen(server: Server, config: Config): Promise<Server> {

@@ -21,11 +21,16 @@ function tooLarge(maxBytes: number): AppError {
   return new AppError('too_large', 'body_too_large', `The body may have ${maxBytes} bytes at most`);
 }
 
+/** True for the content types that are read as JSON. */
+export function isJson(contentType: string): boolean {
+  const type = contentType.split(';', 1)[0]?.trim().toLowerCase() ?? '';
+  return type === 'application/json' || type.endsWith('+json');
+}
+
 /** Parses JSON; 415 for another content type, 400 `malformed_json` for what is not a JSON object. */
 export function parseJson(contentType: string, raw: Buffer): unknown {
   if (raw.length === 0) return {};
-  const type = contentType.split(';', 1)[0]?.trim().toLowerCase() ?? '';
-  if (type !== 'application/json' && !type.endsWith('+json')) {
+  if (!isJson(contentType)) {
     throw new AppError('unsupported_type', 'unsupported_media_type', 'Send the body as application/json');
   }
   const text = raw.toString('utf8');

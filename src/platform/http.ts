@@ -5,7 +5,7 @@ import type { Context as KoaContext } from 'koa';
 import type { AddressGate } from './address-gate.ts';
 import { BrowserAnswer, writeCookie } from './browser.ts';
 import { authorize, identify, type Authenticator, type Identity } from './auth.ts';
-import { MAX_BODY_BYTES, parseJson, readBody } from './body.ts';
+import { isJson, MAX_BODY_BYTES, parseJson, readBody } from './body.ts';
 import { nowMs } from './clock.ts';
 import { beforeSignIn, requestCtx, type AnswerRecorder, type OutsideTx, type StoredAnswer } from './context.ts';
 import { AlreadyAnswered } from './db/answers.ts';
@@ -216,7 +216,7 @@ async function readInput(route: AnyRoute, koa: KoaContext, connection: Connectio
   const params = check(route.params, koa['params'] ?? {}, true, 'path');
   const query = check(route.query, koa.querystring === '' ? {} : koa.query, true, 'query');
   const raw = route.rawBody === 'stream' || koa.method === 'GET' ? EMPTY : await readBody(koa.req, route.maxBodyBytes ?? MAX_BODY_BYTES);
-  const body = route.body ? check(route.body, parseJson(koa.get('content-type'), raw), false, 'body') : {};
+  const body = holdsFields(route, koa, raw) ? check(route.body, parseJson(koa.get('content-type'), raw), false, 'body') : {};
   const idempotencyKey = koa.get('idempotency-key') || undefined;
   if (idempotencyKey !== undefined && route.idempotent) assertIdempotencyKey(idempotencyKey);
   if (faults.length > 0) throw invalidFields(faults);
@@ -227,6 +227,11 @@ async function readInput(route: AnyRoute, koa: KoaContext, connection: Connectio
   const ifMatch = mayLackIfMatch ? -1 : readIfMatch(koa.get('if-match'));
   const browser = { origin: koa.get('origin'), host: koa.get('host'), csrfToken: koa.get('x-csrf-token'), cookies: koa.get('cookie'), wantsPage: koa.get('accept').includes('text/html') };
   return { params, query, body, ifMatch, idempotencyKey, connection, browser, request: koa.req as IncomingMessage, rawBody: raw };
+}
+
+/** A route that takes no body takes no JSON with fields either: what was sent would be ignored in silence. */
+function holdsFields(route: AnyRoute, koa: KoaContext, raw: Buffer): boolean {
+  return route.body !== undefined || (route.rawBody === undefined && raw.length > 0 && isJson(koa.get('content-type')));
 }
 
 /** Pages of ours: own scripts and styles only; swagger-ui sets styles from its script. */

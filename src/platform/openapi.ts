@@ -34,13 +34,17 @@ function errorAnswers(route: AnyRoute): Json {
     400: errorAnswer('The input is not valid; details.fields names each fault'),
     ...(route.permission === 'public' && route.method !== 'post' ? {} : { 401: errorAnswer('Not signed in, or what the call proves itself with does not hold') }),
     ...(route.permission === 'public' ? {} : { 403: errorAnswer('Not allowed') }),
-    ...(route.path.includes(':') || (route.body && route.permission !== 'public') ? { 404: errorAnswer('Not found, or another company’s') } : {}),
+    ...(mayFindNothing(route) ? { 404: errorAnswer('Not found, or another company’s') } : {}),
     ...(route.errors || route.idempotent ? { 409: errorAnswer(`Refused by the state of things${own}`) } : {}),
     ...(route.ifMatch ? { 412: errorAnswer('stale_version'), 428: errorAnswer('precondition_required') } : {}),
-    ...(route.body || route.rawBody ? { 413: errorAnswer('body_too_large'), 415: errorAnswer('unsupported_media_type') } : {}),
+    ...(route.body || route.rawBody === 'stream' ? { 413: errorAnswer('body_too_large'), 415: errorAnswer('unsupported_media_type') } : {}),
     ...(route.limit === 'none' ? {} : { 429: errorAnswer('rate_limited') }),
     503: errorAnswer('Busy or a dependency is away; Retry-After says when'),
   };
+}
+
+function mayFindNothing({ path, body, permission, errors = [] }: AnyRoute): boolean {
+  return path.includes(':') || (body !== undefined && permission !== 'public') || errors.some((code) => code.endsWith('_not_found'));
 }
 
 function headers(route: AnyRoute): Json[] {
@@ -71,7 +75,7 @@ function operationId({ method, path, response }: AnyRoute): string {
 function operation(route: AnyRoute): Json {
   const bodyContent = route.body
     ? { 'application/json': { schema: jsonSchema(route.body, 'input') } }
-    : route.rawBody
+    : route.rawBody === 'stream'
       ? { 'multipart/form-data': { schema: { type: 'object' } } }
       : undefined;
   return {

@@ -71,8 +71,8 @@ export interface Route<P, Q, B, R, V> {
   params?: Joi.ObjectSchema<P>;
   query?: Joi.ObjectSchema<Q>;
   body?: Joi.ObjectSchema<B>;
-  /** `stream`: the handler reads the request itself (uploads, with a limit of its own). */
-  rawBody?: 'stream';
+  /** `bytes`: any body, as it came (signed events). `stream`: the handler reads the request itself (uploads, with a limit of its own). */
+  rawBody?: 'bytes' | 'stream';
   /** Largest body in bytes; default 1 MiB. */
   maxBodyBytes?: number;
   /** The schema of the answer, or the content type of a file. */

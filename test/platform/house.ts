@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { Writable } from 'node:stream';
 import { setImmediate as turn } from 'node:timers/promises';
 import mongoose from 'mongoose';
-import { makeApp } from '../../src/app.ts';
+import { makeApp, securityHeaders } from '../../src/app.ts';
 import { loadConfig, type Config } from '../../src/config.ts';
 import type { Authenticator, Identity } from '../../src/platform/auth.ts';
 import { useClock } from '../../src/platform/clock.ts';
@@ -18,6 +18,7 @@ import '../../src/platform/outbox.ts';
 import { makeLogger, type Log } from '../../src/platform/logger.ts';
 import { permissionsOf, type Role } from '../../src/platform/permissions.ts';
 import type { AnyRoute } from '../../src/platform/route.ts';
+import { answerUnreadable } from '../../src/platform/unreadable.ts';
 import { useRuntime } from '../../src/platform/runtime.ts';
 import { testDatabaseUri } from '../support/database.ts';
 
@@ -111,6 +112,7 @@ function identityOf(token: string): Identity | undefined {
 export async function serveRoutes(house: House, routes: readonly AnyRoute[], config: Config = house.config): Promise<Served> {
   const app = makeApp({ config, log: house.log, routes, authenticator });
   const server = createServer(app.callback());
+  answerUnreadable(server, securityHeaders(config));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
   const url = `http://127.0.0.1:${port}`;

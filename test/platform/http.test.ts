@@ -105,6 +105,39 @@ describe('http', () => {
     assert.equal((await served.call('GET', '/list')).status, 200);
   });
 
+  it('a route that takes no body refuses fields instead of ignoring them', async () => {
+    const json = { 'content-type': 'application/json' };
+    const refused = await served.call('POST', '/bare', { body: { status: 'verified' } });
+    assert.deepEqual([refused.status, refused.body.error.details.fields], [400, [{ path: 'status', message: 'status is not allowed' }]]);
+    assert.deepEqual(await code('POST', '/bare', { raw: '{"status"', headers: json }), [400, 'malformed_json']);
+    for (const raw of ['{}', '']) assert.equal((await served.call('POST', '/bare', { raw, headers: json })).status, 200, raw);
+    assert.equal((await served.call('POST', '/bare', { raw: 'a=1', headers: { 'content-type': 'application/x-www-form-urlencoded' } })).status, 200);
+  });
+
+  it('what the parser cannot read gets the error form and the security headers too, and nothing follows it', async () => {
+    const said = (bytes: string): Promise<string> =>
+      new Promise((resolve, reject) => {
+        let text = '';
+        const socket = connect(Number(new URL(served.url).port), '127.0.0.1', () => socket.write(bytes));
+        socket.on('data', (chunk: Buffer) => (text += chunk.toString('utf8')));
+        socket.on('close', () => resolve(text));
+        socket.on('error', reject);
+      });
+    const cases: [string, number, string][] = [
+      ['FOO /list HTTP/1.1\r\nHost: x\r\n\r\n', 400, 'malformed_request'],
+      [`GET /list?${'x'.repeat(20_000)} HTTP/1.1\r\nHost: x\r\n\r\n`, 431, 'headers_too_large'],
+      ['POST /nested HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n', 400, 'malformed_request'],
+    ];
+    for (const [bytes, status, errorCode] of cases) {
+      const [head = '', body = ''] = (await said(bytes)).split('\r\n\r\n');
+      const { error } = JSON.parse(body) as { error: { code: string; statusCode: number; requestId: string } };
+      assert.deepEqual([head.split(' ')[1], error.code, error.statusCode], [String(status), errorCode, status], head);
+      assert.match(head, /^X-Frame-Options: DENY\r$/m);
+      assert.ok(head.includes(`X-Request-Id: ${error.requestId}`) && head.includes('Connection: close'), head);
+    }
+    assert.equal((await served.call('GET', '/list')).status, 200);
+  });
+
   it('another content type is 415; what is no JSON object is 400 malformed_json', async () => {
     for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x', 'application/jsonp']) {
       assert.deepEqual(await code('POST', '/nested', { raw: '{"title":"x"}', headers: { 'content-type': type } }), [415, 'unsupported_media_type'], type);

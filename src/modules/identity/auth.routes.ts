@@ -73,6 +73,8 @@ export const authRoutes = [
     path: '/v1/auth/logout',
     summary: 'End this session; its tokens stop at once',
     permission: 'signedIn',
+    // Clients of other services send their refresh token along; it is not needed.
+    rawBody: 'bytes',
     response: 'none',
     handle: (ctx) => signOut(ctx),
     view: () => clearedCookies(),
@@ -82,6 +84,7 @@ export const authRoutes = [
     path: '/v1/auth/logout-all',
     summary: 'End all of your sessions',
     permission: 'signedIn',
+    rawBody: 'bytes',
     response: 'none',
     handle: (ctx) => signOutEverywhere(ctx),
     view: () => clearedCookies(),

@@ -202,6 +202,7 @@ export const paymentRoutes = [
     description: 'X-Razorpay-Signature is the HMAC-SHA256 of the body in hex; X-Razorpay-Event-Id makes a repeat harmless.',
     permission: 'public',
     limit: 'scans',
+    rawBody: 'bytes',
     response: shape<{ received: boolean }>({ received: Joi.boolean().required() }),
     errors: ['invalid_signature', 'invalid_event'],
     handle: (ctx, { rawBody, request }) =>

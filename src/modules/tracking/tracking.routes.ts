@@ -173,6 +173,7 @@ const scanRoutes = [
     summary: 'Events of a courier, with the token of the connection in its header; parsed after the answer',
     permission: 'public',
     limit: 'scans',
+    rawBody: 'bytes',
     params: shape<{ courier: string; connectionId: string }>({ courier: Joi.string().max(50).required(), connectionId: Joi.string().max(50).required() }),
     response: shape<{ received: true }>({ received: Joi.boolean().valid(true).required() }),
     handle: (_ctx, { params, request, rawBody }) => receiveWebhook(params.courier, params.connectionId, request.headers, rawBody),
