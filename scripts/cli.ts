@@ -189,12 +189,21 @@ keys
   });
 keys
   .command('reencrypt')
-  .description('seal every row with its newest key; goes on where a killed run was')
+  .description('seal every row, file and waiting mail with its newest key; goes on where a killed run was')
   .option(...company)
   .option('--indexes', 'make every blind index again, after a change of BLIND_INDEX_KEY', false)
   .action(async (options: { company?: string; indexes: boolean }) => {
     const { reencryptCommand } = await import('./keys.ts');
     process.exitCode = await reencryptCommand(options);
+  });
+keys
+  .command('retire')
+  .description('remove data keys of older generations that nothing in the database names any more')
+  .option(...company)
+  .option('--dry-run', 'only tell which', false)
+  .action(async (options: { company?: string; dryRun: boolean }) => {
+    const { retireCommand } = await import('./keys.ts');
+    process.exitCode = await retireCommand(options);
   });
 keys
   .command('rewrap')

@@ -1,7 +1,10 @@
 import { acceptSecret, type CanarySecret } from '../src/platform/db/canary.ts';
 import { listKeys, rewrapKeys, rotateKeys } from '../src/platform/db/key-admin.ts';
 import type { KeyPurpose } from '../src/platform/db/keyring.ts';
+import { retireKeys } from '../src/platform/db/key-retire.ts';
 import { reencryptAll } from '../src/platform/db/reencrypt.ts';
+// What a migration keeps is sealed too.
+import './migrations/runner/backup-store.ts';
 import { makeProgress, say, table } from './lib/output.ts';
 import { withConnection, withSession } from './lib/session.ts';
 
@@ -44,6 +47,23 @@ export async function reencryptCommand({ company, indexes }: { company?: string;
     progress.stop();
     for (const result of results) say(JSON.stringify(result));
     return results.some((r) => r.unreadable > 0) ? 1 : 0;
+  });
+}
+
+/** Removes data keys that nothing names any more; exit code 1 when some stay, each with its reason. */
+export async function retireCommand({ company, dryRun }: { company?: string; dryRun: boolean }): Promise<number> {
+  return withSession(async () => {
+    const progress = makeProgress('retire');
+    const results = await retireKeys({
+      ...(company === undefined ? {} : { companyId: company }),
+      dryRun,
+      onProgress: (collection, done, total) => progress.set(done, total, collection),
+    });
+    progress.stop();
+    const kept = results.filter((key) => key.kept !== undefined);
+    for (const key of kept) say(JSON.stringify(key));
+    say(JSON.stringify({ retired: results.length - kept.length, kept: kept.length, ...(dryRun ? { dryRun } : {}) }));
+    return kept.length > 0 ? 1 : 0;
   });
 }
 

@@ -3,12 +3,15 @@ import { now, nowMs } from './clock.ts';
 import type { AnswerRecorder, StoredAnswer } from './context.ts';
 import { AlreadyAnswered, answerRow, openAnswer, type AnswerRow } from './db/answers.ts';
 import { machineRows } from './db/machine-rows.ts';
+import { declareSealedRows } from './db/renew-rows.ts';
 import { AppError, conflict, invalidFields } from './errors.ts';
 
 const KEY = /^[\x21-\x7e]{1,255}$/;
 const WAIT_MS = 5_000;
 
 const answers = machineRows<AnswerRow>('idempotency', [{ keys: { expireAt: 1 }, expireAfterSeconds: 0 }]);
+
+declareSealedRows({ collection: 'idempotency', path: 'body' });
 
 /** Look-ups of one moment share one command: under load the read costs a fraction of itself. */
 const lookUp = gathered<string, AnswerRow | undefined>(256, async (keys) => {

@@ -5,6 +5,7 @@ import mongoose from 'mongoose';
 import { PLATFORM_COMPANY_ID } from '../../../src/platform/context.ts';
 import { connection } from '../../../src/platform/db/connect.ts';
 import { makeDigest, rawBatches, type Digest } from '../../../src/platform/db/raw.ts';
+import { declareSealedRows } from '../../../src/platform/db/renew-rows.ts';
 import { openText, sealText } from '../../../src/platform/db/sealed.ts';
 import { MigrationError } from '../migration.ts';
 
@@ -12,6 +13,8 @@ const { BSON, Binary } = mongoose.mongo;
 const COLLECTION = 'migration_backups';
 const OWNER = { companyId: PLATFORM_COMPANY_ID, purpose: 'system' } as const;
 const [pack, unpack] = [promisify(gzip), promisify(gunzip)];
+
+declareSealedRows({ collection: COLLECTION, path: 'key' });
 
 /** Some documents of one collection as they were, sealed. */
 interface ChunkRow {

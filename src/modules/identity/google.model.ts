@@ -1,5 +1,6 @@
 import { defineCollection } from '../../platform/db/collection.ts';
 import { machineRows } from '../../platform/db/machine-rows.ts';
+import { declareSealedRows } from '../../platform/db/renew-rows.ts';
 import type { Sealed } from '../../platform/db/sealed.ts';
 import type { SessionForm } from './cookie.service.ts';
 
@@ -52,3 +53,4 @@ export interface OauthState {
 }
 
 export const oauthStates = machineRows<OauthState>('oauth_states', [{ keys: { expireAt: 1 }, expireAfterSeconds: 0 }]);
+declareSealedRows({ collection: 'oauth_states', path: 'sealed' });

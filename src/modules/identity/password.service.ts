@@ -1,6 +1,7 @@
 import { now } from '../../platform/clock.ts';
 import { inCompany, systemCtx, PLATFORM_COMPANY_ID, type OutsideTx } from '../../platform/context.ts';
 import type { Row } from '../../platform/db/collection.ts';
+import { declareSealedRows } from '../../platform/db/renew-rows.ts';
 import { openText, sealText, type Place } from '../../platform/db/sealed.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { conflict } from '../../platform/errors.ts';
@@ -50,6 +51,8 @@ const SERVICE = { companyId: PLATFORM_COMPANY_ID, purpose: 'system' } as const;
 function placeOf(address: string): Place {
   return { collection: 'jobs', id: address, path: 'payload.sealed' };
 }
+
+declareSealedRows({ collection: 'jobs', path: 'payload.sealed', idPath: 'payload.address' });
 
 /** Mails a reset link to an active user with this address, if there is one. */
 export async function sendReset(ctx: OutsideTx, { address, sealed }: ResetPayload): Promise<void> {

@@ -1,6 +1,7 @@
 import nodemailer, { type Transporter } from 'nodemailer';
 import { now, nowMs } from '../../platform/clock.ts';
 import { PLATFORM_COMPANY_ID, type OutsideTx, type Tx } from '../../platform/context.ts';
+import { declareSealedRows } from '../../platform/db/renew-rows.ts';
 import { openText, sealText, type Place } from '../../platform/db/sealed.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { conflict } from '../../platform/errors.ts';
@@ -28,6 +29,8 @@ const SERVICE = { companyId: PLATFORM_COMPANY_ID, purpose: 'system' } as const;
 function placeOf(mailId: string): Place {
   return { collection: 'jobs', id: mailId, path: 'payload.sealed' };
 }
+
+declareSealedRows({ collection: 'jobs', path: 'payload.sealed', idPath: 'payload.mailId' });
 
 const KEEP_MAILBOX_MS = 7 * 86_400_000;
 const SMTP_TIMEOUT_MS = 15_000;

@@ -1,5 +1,6 @@
 import { defineCollection } from '../../platform/db/collection.ts';
 import { machineRows } from '../../platform/db/machine-rows.ts';
+import { declareSealedRows } from '../../platform/db/renew-rows.ts';
 import type { Sealed } from '../../platform/db/sealed.ts';
 import { SEALED_FIELD } from '../../platform/db/sealed-fields.ts';
 import { NDR_ACTIONS, NDR_REASONS, type NdrAction, type NdrReason } from '../shipments/index.ts';
@@ -110,3 +111,4 @@ export const rawEvents = machineRows<RawEvent>('raw_events', [
   { keys: { kind: 1, state: 1, receivedAt: 1 } },
   { keys: { expireAt: 1 }, expireAfterSeconds: 0 },
 ]);
+declareSealedRows({ collection: 'raw_events', path: 'body' });

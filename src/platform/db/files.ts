@@ -38,7 +38,8 @@ interface FileRow {
 }
 
 const HEAD_BYTES = 512;
-const BUCKET = 'uploads';
+/** The one bucket of files. */
+export const BUCKET = 'uploads';
 /** So many files are asked about at once; of unused ones a sweep removes about as many, the next one the rest. */
 const SWEEP_BATCH = 1_000;
 

@@ -1,5 +1,5 @@
 import { forgetWrappingKey } from './canary.ts';
-import { forgetKeys, keyVault, rotateKey, type KeyPurpose, type KeyRow } from './keyring.ts';
+import { forgetKeys, keyRows, keyVault, rotateKey, type KeyPurpose } from './keyring.ts';
 import { secrets, unwrapKey, wrapKey, wrappedBy } from './key-wrap.ts';
 import { forgetCheckpoint } from './reencrypt.ts';
 
@@ -64,11 +64,4 @@ export async function rewrapKeys(onProgress?: (done: number, total: number) => v
   for (const id of new Set(rows.map((row) => wrappedBy(row.wrapped ?? '')))) await forgetWrappingKey(id);
   forgetKeys();
   return rows.length;
-}
-
-async function keyRows(companyId?: string): Promise<KeyRow[]> {
-  return keyVault()
-    .find({ generation: { $gte: 1 }, ...(companyId === undefined ? {} : { companyId }) })
-    .sort({ companyId: 1, purpose: 1, generation: 1 })
-    .toArray();
 }

@@ -148,6 +148,14 @@ export function forgetKeys(): void {
   for (const key of byId.values()) key.checkedAt = -Infinity;
 }
 
+/** Every data key as it is kept, or one company's, by company, purpose and generation. */
+export async function keyRows(companyId?: string): Promise<KeyRow[]> {
+  return keyVault()
+    .find({ generation: { $gte: 1 }, ...(companyId === undefined ? {} : { companyId }) })
+    .sort({ companyId: 1, purpose: 1, generation: 1 })
+    .toArray();
+}
+
 /** The key with this id as far as this process knows it; `settleKeys` asks the vault. */
 export function heldKey(id: string): DataKey {
   let key = byId.get(id);

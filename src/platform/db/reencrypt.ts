@@ -2,32 +2,19 @@ import type mongoose from 'mongoose';
 import { sealedCollections } from './collection.ts';
 import { blindIndex } from './blind-index.ts';
 import { connection } from './connect.ts';
-import { AppError } from '../errors.ts';
 import { isDuplicateKey } from './duplicate-key.ts';
 import { runtime } from '../runtime.ts';
-import { heldKey, keyVault, settleKeys, writingKey, type DataKey, type KeyOwner, type KeyRow } from './keyring.ts';
+import { heldKey, keyVault, settleKeys, type DataKey, type KeyRow } from './keyring.ts';
+import { renewFiles } from './renew-files.ts';
+import { renewMachineRows } from './renew-rows.ts';
+import { newestKey, type Renewed, type RenewOptions } from './renewal.ts';
 import { erased, keyIdOf, openEnvelope, sealEnvelope, UnreadableError } from './sealed.ts';
 import type { SealedField } from './sealed-fields.ts';
 
+export type { Renewed, RenewOptions } from './renewal.ts';
+
 type Plain = Record<string, unknown>;
 type Stored = Plain & { _id: string; companyId: string; version: number };
-
-/** What one run has done; `unreadable` rows, and those whose index another row has taken, are logged by name and left as they are. */
-export interface Renewed {
-  collection: string;
-  rows: number;
-  renewed: number;
-  erased: number;
-  unreadable: number;
-}
-
-export interface RenewOptions {
-  /** Only this company's rows; all without it. */
-  companyId?: string;
-  /** Makes every blind index again: after a change of BLIND_INDEX_KEY. */
-  indexes?: boolean;
-  onProgress?: (done: Renewed, total: number) => void;
-}
 
 const BATCH = 200;
 const MAX_ROUNDS = 20;
@@ -40,7 +27,7 @@ interface Checkpoint {
 }
 
 /**
- * Seals every row with its owner's newest key, while traffic runs: a row that changed since it was read is read again,
+ * Seals every row, file and waiting text with its owner's newest key, while traffic runs: a row that changed since it was read is read again,
  * and neither version nor times of a row move. A killed run goes on where it was. Masks and blind indexes of values whose
  * key is destroyed go too.
  */
@@ -55,6 +42,7 @@ export async function reencryptAll(options: RenewOptions = {}): Promise<Renewed[
     const noteAt = resumed ? (id: string) => noteCheckpoint({ collection: spec.name, after: id }) : undefined;
     results.push(await renewCollection(spec.name, fields, { ...options, after, ...(noteAt ? { noteAt } : {}) }));
   }
+  results.push(...(await renewMachineRows(options)), await renewFiles(options));
   await forgetCheckpoint();
   return results;
 }
@@ -186,15 +174,6 @@ async function renewValue({ collection, row, found, key, indexes }: Work, change
     if (!(error instanceof UnreadableError)) throw error;
     change.unreadable += 1;
     runtime().log.error('sealed.unreadable', { collection, rowId: row._id, path, companyId: row.companyId, keyState: key.state });
-  }
-}
-
-async function newestKey(owner: KeyOwner): Promise<DataKey | undefined> {
-  try {
-    return await writingKey(owner);
-  } catch (error) {
-    if (error instanceof AppError && error.code === 'data_erased') return undefined;
-    throw error;
   }
 }
 

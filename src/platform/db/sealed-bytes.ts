@@ -23,6 +23,11 @@ export async function sealBytes(owner: KeyOwner, place: Place, clear: Buffer): P
   return Buffer.concat([Buffer.from(`e1.${key.id}.b\n`, 'latin1'), body, tag]);
 }
 
+/** The id of the key that sealed bytes name; empty for others. */
+export function keyIdOfBytes(stored: Buffer): string {
+  return HEAD.exec(stored.toString('latin1', 0, MAX_HEAD_BYTES))?.[1] ?? '';
+}
+
 /** The bytes that `sealBytes` sealed; throws UnreadableError elsewhere or when one bit changed, 409 `data_erased` without the key. */
 export async function openBytes(owner: KeyOwner, place: Place, stored: Buffer): Promise<Buffer> {
   try {

@@ -1,6 +1,6 @@
 import type { KeyOwner } from './keyring.ts';
 import { UnreadableError } from './sealed.ts';
-import { openBytes, sealBytes } from './sealed-bytes.ts';
+import { keyIdOfBytes, openBytes, sealBytes } from './sealed-bytes.ts';
 
 const FRAME_BYTES = 262_144;
 const MAX_FRAME_BYTES = FRAME_BYTES + 1_024;
@@ -20,9 +20,7 @@ export async function* sealedFrames({ owner, id }: SealedFile, source: AsyncIter
   const frame = async (clear: Buffer, end: boolean): Promise<Buffer> => {
     const sealed = await sealBytes(owner, placeOf(id, count, end), clear);
     count += 1;
-    const length = Buffer.alloc(LENGTH_BYTES);
-    length.writeUInt32BE(sealed.length);
-    return Buffer.concat([length, sealed]);
+    return Buffer.concat([lengthOf(sealed), sealed]);
   };
   for await (const chunk of source) {
     waiting.push(chunk);
@@ -39,19 +37,54 @@ export async function* sealedFrames({ owner, id }: SealedFile, source: AsyncIter
 
 /** What `sealedFrames` sealed; throws UnreadableError where it was changed, and at its end when that is missing. */
 export async function* openedFrames({ owner, id }: SealedFile, source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  for await (const { sealed, count, end } of frames(source)) yield await openBytes(owner, placeOf(id, count, end), sealed);
+}
+
+/** Adds the ids of all keys that the pieces name, unopened; none when it does not begin as a sealed stream does. Throws UnreadableError where it ends too early. */
+export async function keysOfFrames(source: AsyncIterable<Buffer>, ids: Set<string>): Promise<void> {
+  for await (const { sealed } of frames(source)) {
+    const id = keyIdOfBytes(sealed);
+    if (id === '' && ids.size === 0) return;
+    ids.add(id);
+  }
+}
+
+/** The same stream with every piece sealed anew by its owner's newest key; not a byte longer or shorter. */
+export async function* renewedFrames({ owner, id }: SealedFile, source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  for await (const { sealed, count, end } of frames(source)) {
+    const place = placeOf(id, count, end);
+    const anew = await sealBytes(owner, place, await openBytes(owner, place, sealed));
+    if (anew.length !== sealed.length) throw new Error('A piece of a file changed its length');
+    yield Buffer.concat([lengthOf(anew), anew]);
+  }
+}
+
+interface Frame {
+  sealed: Buffer;
+  count: number;
+  end: boolean;
+}
+
+async function* frames(source: AsyncIterable<Buffer>): AsyncGenerator<Frame> {
   let rest: Buffer = Buffer.alloc(0);
   let count = 0;
   for await (const chunk of source) {
     rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
     // One frame always waits, because only the last one is sealed as the last.
     for (let length = frameLength(rest); rest.length > LENGTH_BYTES + length; length = frameLength(rest)) {
-      yield await openBytes(owner, placeOf(id, count, false), rest.subarray(LENGTH_BYTES, LENGTH_BYTES + length));
+      yield { sealed: rest.subarray(LENGTH_BYTES, LENGTH_BYTES + length), count, end: false };
       count += 1;
       rest = rest.subarray(LENGTH_BYTES + length);
     }
   }
   if (rest.length !== LENGTH_BYTES + frameLength(rest)) throw new UnreadableError();
-  yield await openBytes(owner, placeOf(id, count, true), rest.subarray(LENGTH_BYTES));
+  yield { sealed: rest.subarray(LENGTH_BYTES), count, end: true };
+}
+
+function lengthOf(sealed: Buffer): Buffer {
+  const length = Buffer.alloc(LENGTH_BYTES);
+  length.writeUInt32BE(sealed.length);
+  return length;
 }
 
 function frameLength(bytes: Buffer): number {
