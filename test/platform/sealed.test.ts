@@ -216,6 +216,7 @@ describe('sealed values', () => {
         const found = (await readers.get(ctx, b._id))[path as 'pan'];
         assert.throws(() => found.reveal(), { name: 'UnreadableError' });
         assert.deepEqual(found.shown(), found.mask);
+        await house.log.flush();
         const [alarm] = house.logLines.filter((l) => l.includes('sealed.unreadable'));
         assert(alarm?.includes(`"path":"${path}"`) && alarm.includes(b._id) && !alarm.includes('PLAIN'), alarm);
         await rows().replaceOne({ _id: b._id }, rb);
