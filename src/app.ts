@@ -2,12 +2,13 @@ import cors from '@koa/cors';
 import Router from '@koa/router';
 import Koa, { type Context, type Next } from 'koa';
 import compress from 'koa-compress';
+import ratelimit from 'koa-ratelimit';
 import type { Config } from './config.ts';
 import { makeAddressGate, type AddressBlocks } from './platform/address-gate.ts';
 import type { Authenticator } from './platform/auth.ts';
 import { pageOrigins } from './platform/browser.ts';
 import { monotonicMs } from './platform/clock.ts';
-import { AppError, HTTP_STATUS } from './platform/errors.ts';
+import { AppError, HTTP_STATUS, limited } from './platform/errors.ts';
 import { errorBody, serve, type HttpDeps } from './platform/http.ts';
 import { newRequestId } from './platform/ids.ts';
 import { addLogFields, runWithLogFields, type Log } from './platform/logger.ts';
@@ -61,6 +62,7 @@ export function makeApp(deps: AppDeps): Koa {
   for (const route of deps.routes) router.register(route.path, [route.method], serve(route, http));
   // What no route takes comes through to here; asking before the router would match every path twice.
   app.use(router.routes());
+  if (config.rateLimits) app.use(limitUnknown(deps, http));
   app.use(refuseUnknown(router));
   return app;
 }
@@ -171,6 +173,38 @@ function asAppError(error: unknown): AppError | undefined {
     return new AppError('unavailable', 'database_unavailable', 'The database is not reachable right now; try again', { retryAfterSeconds: 2 }, error);
   }
   return undefined;
+}
+
+/** Addresses remembered at once; the library never forgets one, so the oldest makes room. */
+const MAX_STRANGERS = 10_000;
+
+class Strangers extends Map<string, unknown> {
+  override set(key: string, value: unknown): this {
+    const [oldest] = this.keys();
+    if (this.size >= MAX_STRANGERS && oldest !== undefined && !this.has(key)) this.delete(oldest);
+    return super.set(key, value);
+  }
+}
+
+/** Who tries paths that do not exist is limited by his address, and blocked in the end: nobody searches the service like that. */
+function limitUnknown({ config }: AppDeps, { gate }: HttpDeps) {
+  const limit = ratelimit({
+    driver: 'memory',
+    db: new Strangers(),
+    duration: 60_000,
+    max: limitPresets(config).auth.max,
+    id: (ctx) => clientAddress(ctx, config.trustProxy),
+  });
+  return async (ctx: Context, next: Next): Promise<void> => {
+    const address = clientAddress(ctx, config.trustProxy);
+    gate.admit(address, undefined);
+    // The library tells the end of its window with fractions of a second.
+    const whole = (): void => ctx.set('X-RateLimit-Reset', String(Math.ceil(Number(ctx.response.get('X-RateLimit-Reset')))));
+    await limit(ctx, () => Promise.resolve(whole()).then(next));
+    whole();
+    await gate.refused(address, String(ctx.state['requestId']));
+    throw limited('rate_limited', 'Too many calls of paths that do not exist; see /docs', Number(ctx.response.get('Retry-After')));
+  };
 }
 
 /** 404 for paths that no route has, 405 with Allow for methods that a path does not take. */

@@ -15,7 +15,7 @@ describe('B9 limits of registering and signing in', () => {
     });
 
   before(async () => {
-    world = await startWorld({ RATE_LIMIT_REGISTER_PER_HOUR: '3', RATE_LIMIT_AUTH_FAILURES: '5', SIGN_IN_DELAY_MS: '0', TRUST_PROXY: '1' });
+    world = await startWorld({ RATE_LIMIT_REGISTER_PER_HOUR: '3', RATE_LIMIT_AUTH_FAILURES: '5', RATE_LIMIT_API_PER_MINUTE: '40', RATE_LIMIT_ADDRESS_FACTOR: '1', SIGN_IN_DELAY_MS: '0', TRUST_PROXY: '1' });
     owner = await world.merchant({ location: false, verified: false });
   });
   after(() => world.close());
@@ -29,6 +29,20 @@ describe('B9 limits of registering and signing in', () => {
     assert.equal((await register(4, '203.0.113.8')).status, 201);
     world.advance(3_600_000);
     assert.equal((await register(5, '203.0.113.7')).status, 201);
+  });
+
+  it('who tries paths that do not exist is limited by his address', async () => {
+    const ask = (n: number, address: string): Promise<Answer> => world.api('GET', `/v1/secret-${n}`, { headers: { 'x-forwarded-for': address } });
+    const answers = [];
+    for (let n = 0; n < 41; n += 1) answers.push(await ask(n, '203.0.113.50'));
+    assert.deepEqual(left(answers[0] as Answer), [404, '40', '39']);
+    assert.deepEqual(answers.slice(0, 40).filter((answer) => answer.status !== 404), []);
+    const last = answers.at(-1);
+    assert.deepEqual([last?.status, last?.body.error.code, last?.headers.get('x-ratelimit-remaining')], [429, 'rate_limited', '0']);
+    assert.match(last?.headers.get('x-ratelimit-reset') ?? '', /^\d+$/);
+    assert.match(last?.headers.get('retry-after') ?? '', /^[1-9]\d*$/);
+    assert.equal((await ask(1, '203.0.113.51')).status, 404);
+    assert.equal((await world.api('GET', '/health/live', { headers: { 'x-forwarded-for': '203.0.113.50' } })).status, 200);
   });
 
   it('what is left falls with each failed sign-in, known account or not; a known device has its own', async () => {
