@@ -64,10 +64,10 @@ export interface CliOptions {
   input?: string;
 }
 
-/** The command line as a process of its own. */
+/** The command line as a process of its own, compiled as `npm run dakiya` has it: that starts in half the time of the sources. */
 export async function cli(args: readonly string[], { env = {}, killAt, input = '' }: CliOptions = {}): Promise<CliEnd> {
   const kept = Object.fromEntries(['PATH', 'HOME', 'TMPDIR'].flatMap((n) => (process.env[n] === undefined ? [] : [[n, process.env[n]]])));
-  const child = spawn(process.execPath, ['--import=tsx', 'scripts/cli.ts', ...args], {
+  const child = spawn(process.execPath, ['scripts/dakiya.mjs', ...args], {
     cwd: ROOT,
     env: { ...kept, NODE_ENV: 'test', DATA_DIR, SEED_DEMO: 'off', LEGACY_ENCRYPTION_SECRET: LEGACY_SECRET, MIGRATION_LEASE_MS: '1000', ...env },
     stdio: ['pipe', 'pipe', 'pipe'],
