@@ -1,4 +1,4 @@
-import { Argument, Command, Option } from 'commander';
+import { Argument, Command, CommanderError, Option } from 'commander';
 import { ConfigError, describeConfig, loadConfig } from '../src/config.ts';
 import { AppError } from '../src/platform/errors.ts';
 import { SetupError } from '../src/platform/embedded/setup-error.ts';
@@ -6,7 +6,11 @@ import { MigrationError } from './migrations/migration.ts';
 import { VERSION } from '../src/version.ts';
 import { say, table } from './lib/output.ts';
 
+/** What commander refuses: an unknown command or option, a missing argument. It has said why itself. */
+const WRONG_USE = 2;
+
 const program = new Command('dakiya')
+  .exitOverride()
   .description('Dakiya from the command line')
   .version(VERSION)
   .showHelpAfterError('(--help shows examples)')
@@ -236,8 +240,11 @@ admin
 admin
   .command('unlock')
   .description('lift the lock-out of a user')
-  .argument('<email>')
-  .action(async (email: string) => {
+  .argument('[email]')
+  .option('--email <email>', 'the same, as the other commands take it')
+  .action(async (argument: string | undefined, options: { email?: string }, command: Command) => {
+    const email = argument ?? options.email;
+    if (email === undefined) return command.error("error: missing required argument 'email'");
     const { unlockCommand } = await import('./admin.ts');
     process.exitCode = await unlockCommand(email);
   });
@@ -274,6 +281,7 @@ program
 try {
   await program.parseAsync(process.argv);
 } catch (error) {
+  if (error instanceof CommanderError) process.exit(error.exitCode === 0 ? 0 : WRONG_USE);
   const refused = error instanceof AppError || error instanceof SetupError || error instanceof MigrationError;
   process.exitCode = refused || error instanceof ConfigError ? 1 : 70;
   const details = error instanceof AppError && error.details ? ` ${JSON.stringify(error.details)}` : '';

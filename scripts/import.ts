@@ -1,6 +1,7 @@
 import { createReadStream } from 'node:fs';
-import { access } from 'node:fs/promises';
+import { access, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
+import { getAnyCompany } from '../src/modules/companies/index.ts';
 import { createImport, getImport, importErrorsCsv, importJobs, isOver, readWish, storeImportFile, type Import } from '../src/modules/imports/index.ts';
 import { systemCtx, type OutsideTx } from '../src/platform/context.ts';
 import type { Row } from '../src/platform/db/collection.ts';
@@ -76,17 +77,24 @@ async function workOff(ctx: OutsideTx, id: string, io: ImportIo): Promise<Row<Im
   }
 }
 
+/** What is wrong with the file or the company's id, before anything is opened. */
+export async function wrongUse(file: string, company: string | undefined): Promise<string | undefined> {
+  const readable = await access(file).then(
+    () => true,
+    () => false,
+  );
+  if (!readable || !(await stat(file)).isFile()) return `There is no file ${file} that can be read`;
+  return company === undefined || isId(company) ? undefined : '--company needs the 24-character id of a company';
+}
+
 /**
  * `import <file>`. Exit code 0: everything is in (duplicates were in before); 1: refused, rejected, failed, or some
  * records are invalid; 2: wrong use.
  */
 export async function importCommand(file: string, options: { company?: string; kind: string; mode: string; force: boolean; courier?: string }): Promise<number> {
-  const readable = await access(file).then(
-    () => true,
-    () => false,
-  );
-  if (!readable || (options.company !== undefined && !isId(options.company))) {
-    process.stderr.write(readable ? '--company needs the 24-character id of a company\n' : `There is no file ${file} that can be read\n`);
+  const wrong = await wrongUse(file, options.company);
+  if (wrong !== undefined) {
+    process.stderr.write(`${wrong}\n`);
     return 2;
   }
   return withSession(async () => {
@@ -95,6 +103,7 @@ export async function importCommand(file: string, options: { company?: string; k
       process.stderr.write('There is no demo company yet: name one with --company, or run `npm run -s dakiya -- seed --demo`\n');
       return 2;
     }
+    await getAnyCompany(systemCtx('cli:import', companyId), companyId);
     const { kind, mode, force, courier } = options;
     const row = await importFile({ file, companyId, kind, mode, force, ...(courier === undefined ? {} : { courier }) }, { say, progress: makeProgress('import') });
     await showResult(systemCtx('cli:import', companyId), row, say);

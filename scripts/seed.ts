@@ -4,7 +4,7 @@ import type { Config } from '../src/config.ts';
 import { addProduct, type ProductInput } from '../src/modules/catalog/index.ts';
 import { activeLocations, addLocation, type Place } from '../src/modules/companies/index.ts';
 import { addConnection, connectionsOf, SANDBOX_COURIER } from '../src/modules/couriers/index.ts';
-import { createOperator, findUserByEmail, registerCompany, type Registration } from '../src/modules/identity/index.ts';
+import { createOperator, findUserByEmail, passwordFits, registerCompany, type Registration } from '../src/modules/identity/index.ts';
 import { ownKyc, saveBankAccount, savePan, type BankInput, type PanInput } from '../src/modules/kyc/index.ts';
 import { readStock, receiveStock } from '../src/modules/inventory/index.ts';
 import { creditWallet } from '../src/modules/wallet/index.ts';
@@ -51,7 +51,9 @@ export async function seedDemo(config: Config, tell: (line: string) => void): Pr
       withTransaction(ctx, (ctx) => creditWallet(ctx, { amountPaise: config.demoWalletCreditPaise, cause: 'credit for trying Dakiya', key: CREDIT_KEY })),
     );
   });
-  tell(`Demo Traders: sign in as ${data.company.email} (owner) or ${data.operator.email} (operator), password ${password}`);
+  // What an earlier start has set stays, also under another DEMO_PASSWORD or DATA_DIR.
+  const told = (await passwordFits(data.company.email, password)) ? `password ${password}` : 'with the password that was set before';
+  tell(`Demo Traders: sign in as ${data.company.email} (owner) or ${data.operator.email} (operator), ${told}`);
 }
 
 /** The company that `import` works for when none is named. */

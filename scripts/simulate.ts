@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { addLocation } from '../src/modules/companies/index.ts';
+import { addLocation, getAnyCompany } from '../src/modules/companies/index.ts';
 import { datedBack, disorder, pickScenario, planScenario, SANDBOX_COURIER, type RawScan, type Scenario, type WeightReport } from '../src/modules/couriers/index.ts';
 import { registerCompany } from '../src/modules/identity/index.ts';
 import { eachOrder, type Order } from '../src/modules/orders/index.ts';
@@ -17,7 +17,7 @@ import { randomToken } from '../src/platform/ids.ts';
 import { formatRupees } from '../src/platform/money.ts';
 import type { FileAnswer } from '../src/platform/route.ts';
 import { showChecks } from './checks.ts';
-import { importFile, showResult } from './import.ts';
+import { importFile, showResult, wrongUse } from './import.ts';
 import { makeProgress, say, table } from './lib/output.ts';
 import { settle, withSession, type Session } from './lib/session.ts';
 
@@ -43,8 +43,13 @@ export async function simulateCommand(options: { file: string; days: string; see
     process.stderr.write('--days takes a whole number from 1 to 365\n');
     return 2;
   }
+  const wrong = await wrongUse(options.file, options.company);
+  if (wrong !== undefined) {
+    process.stderr.write(`${wrong}\n`);
+    return 2;
+  }
   return withSession(async (session) => {
-    const companyId = options.company ?? (await openCompany());
+    const companyId = options.company === undefined ? await openCompany() : (await getAnyCompany(beforeSignIn('simulate'), options.company))._id;
     const ctx = systemCtx('simulate', companyId);
     const imported = await importFile({ file: options.file, companyId, kind: 'orders', mode: 'skip_invalid', force: true }, { say, progress: makeProgress('import') });
     await showResult(ctx, imported, say);

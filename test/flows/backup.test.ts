@@ -110,6 +110,30 @@ describe('backup and restore', function () {
     await restoreInto(backup, into, true);
     assert.equal(await target(into).collection('precious').countDocuments(), 0);
     for (const name of ['../x', '$(id)', 'a b', 'a.b', 'a;b', '', 'a\0b', 'x'.repeat(64)]) await assert.rejects(restoreInto(backup, name), /--into takes a name/);
+    for (const name of ['admin', 'config', 'local', 'Local']) await assert.rejects(restoreInto(backup, name, true), /keeps its own data/);
+    await assert.rejects(restoreInto(backup, into.toUpperCase()), /names may not differ by their case/);
+  });
+
+  it('wrong use ends with 2, a refusal with 1 and one sentence, and nothing is written', async () => {
+    const unknown = 'a'.repeat(24);
+    const cases: [string[], number, RegExp][] = [
+      [['nope'], 2, /unknown command/],
+      [['keys'], 2, /Usage: dakiya keys/],
+      [['admin', 'unlock'], 2, /missing required argument/],
+      [['import', folder], 2, /^There is no file/m],
+      [['simulate', '--file', join(folder, 'none')], 2, /^There is no file/m],
+      [['import', '--company', unknown, 'data/samples/shopify-orders.csv'], 1, /^There is no such company$/m],
+      [['simulate', '--company', unknown], 1, /^There is no such company$/m],
+      [['backup', '--out', join(backup, 'manifest.json')], 1, /manifest\.json cannot be made \(EEXIST\)/],
+      [['--help'], 0, /^$/],
+    ];
+    for (const [args, code, said] of cases) {
+      const end = await cli(args, { env: env() });
+      assert.equal(end.code, code, `${args.join(' ')}: ${end.err}`);
+      assert.match(end.err, said, args.join(' '));
+      assert.doesNotMatch(end.err, /^ {4}at /m);
+    }
+    for (const name of ['orders', 'imports', 'keyvault']) assert.equal(await house.db.collection(name).countDocuments({ companyId: unknown }), 0, name);
   });
 
   it('a backup that was killed is never taken for one, and a restore that was killed lets no service start', async () => {

@@ -81,6 +81,9 @@ describe('a start', function () {
     assert.deepEqual(await counts(), demo);
     assert.ok(again.output.some((line) => line.includes(String(told?.[2]))), 'the same password');
     await again.stop();
+    const other = await startProcess({ ...env, DEMO_PASSWORD: 'Another-Password-42' });
+    assert.ok(other.output.some((line) => /sign in as .* with the password that was set before$/.test(line)), 'a password that does not open the account is not told');
+    await other.stop();
     // Where others compete for the processors everything takes longer, and that is not the start's doing.
     const crowd = Math.max(1, (loadavg()[0] ?? 0) / availableParallelism());
     assert.ok(tookMs < SECOND_START_WITHIN_MS * crowd, `a second start took ${Math.round(tookMs)} ms`);

@@ -1,6 +1,7 @@
 import { nowMs } from '../../platform/clock.ts';
 import { PLATFORM_COMPANY_ID, acrossCompanies, systemCtx, type OutsideTx } from '../../platform/context.ts';
 import type { Row } from '../../platform/db/collection.ts';
+import { kit } from './identity.kit.ts';
 import { sessions, type SessionSlot } from './session.model.ts';
 import { users, type User } from './user.model.ts';
 
@@ -28,4 +29,9 @@ export async function userByEmail(reason: string, email: string, fields?: ['_id'
 /** The user with this e-mail address, in any company; for the command line and the seed. */
 export async function findUserByEmail(email: string): Promise<Row<User> | undefined> {
   return userByEmail('look-up by e-mail', email);
+}
+
+/** True when this password opens the account now; for the seed, which tells how to sign in. Counts no failure. */
+export async function passwordFits(email: string, password: string): Promise<boolean> {
+  return kit().passwords.verify((await findUserByEmail(email))?.passwordHash, password);
 }

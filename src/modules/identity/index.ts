@@ -10,7 +10,7 @@ import { memberRoutes } from './member.routes.ts';
 import { mfaRoutes } from './mfa.routes.ts';
 import { staffRoutes } from './staff.routes.ts';
 
-export { findUserByEmail } from './access.queries.ts';
+export { findUserByEmail, passwordFits } from './access.queries.ts';
 export { makeAuthenticator, startSessionFeed } from './access.ts';
 export { createOperator, registerCompany, type Registration } from './account.service.ts';
 export { endCompanyAccess } from './end-access.service.ts';

@@ -15,6 +15,9 @@ const BATCH_BYTES = 4_000_000;
 /** What the server takes as the name of a database, on every system. */
 const DATABASE_NAME = /^[\w-]{1,63}$/;
 
+/** What the server keeps its own users, replica set and log in. */
+const SERVER_DATABASES = new Set(['admin', 'config', 'local']);
+
 export interface RestoreOptions {
   folder: string;
   /** Another database of the same server; the connection's own without it. */
@@ -29,7 +32,7 @@ export interface RestoreOptions {
  * collection again after the last. Refuses a database that holds anything, unless forced.
  */
 export async function restoreBackup({ folder, into, force, tell }: RestoreOptions): Promise<{ database: string; collections: number; rows: number }> {
-  if (into !== undefined && !DATABASE_NAME.test(into)) throw new SetupError('--into takes a name of 1 to 63 letters, digits, _ and -');
+  if (into !== undefined) await assertOurs(into);
   const { collections } = await readManifest(folder);
   for (const [i, entry] of collections.entries()) {
     await verifyFile(folder, entry);
@@ -53,6 +56,15 @@ export async function restoreBackup({ folder, into, force, tell }: RestoreOption
   await marks.deleteOne({ _id: 'restore' });
   if (!collections.some(({ name }) => name === 'migrations')) await marks.drop();
   return { database: db.databaseName, collections: collections.length, rows: collections.reduce((sum, { rows }) => sum + rows, 0) };
+}
+
+/** A name that the server takes, not its own, and not one that differs from another only by its case. */
+async function assertOurs(into: string): Promise<void> {
+  if (!DATABASE_NAME.test(into)) throw new SetupError('--into takes a name of 1 to 63 letters, digits, _ and -');
+  if (SERVER_DATABASES.has(into.toLowerCase())) throw new SetupError(`--into ${into}: the server keeps its own data there; take another name`);
+  const { databases } = await connection().getClient().db('admin').admin().listDatabases({ nameOnly: true });
+  const twin = databases.find(({ name }) => name !== into && name.toLowerCase() === into.toLowerCase());
+  if (twin) throw new SetupError(`--into ${into}: there is a database ${twin.name}, and names may not differ by their case alone`);
 }
 
 function targetDatabase(into: string | undefined): mongoose.mongo.Db {

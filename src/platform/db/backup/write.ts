@@ -54,7 +54,9 @@ export async function writeBackup({ folder, gzip, version, tell }: BackupOptions
 }
 
 async function prepareFolder(folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await mkdir(folder, { recursive: true, mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
+    throw new SetupError(`${folder} cannot be made (${error.code ?? error.message}); name a folder that does not exist or is empty`);
+  });
   if ((await readdir(folder)).length > 0) throw new SetupError(`${folder} is not empty; a backup goes into a folder of its own`);
 }
 
