@@ -10,6 +10,9 @@ import { indexName, type IndexSpec } from './types.ts';
 
 type Plain = Record<string, unknown>;
 
+/** So many new collections are made at the same time. */
+const TOGETHER = 8;
+
 /** What one collection must be on the server. */
 interface Declared {
   name: string;
@@ -66,21 +69,30 @@ export async function prepareSchema({ dryRun = false, only, except = [] }: Prepa
   const db = database();
   if (!dryRun) await prepareKeyVault();
   const existing = new Map((await db.listCollections({}, { nameOnly: false }).toArray()).map((c) => [c.name, c as { options?: { validator?: unknown } }]));
-  const changed: string[] = [];
-  for (const { name, validator, indexes } of declared()) {
-    if (except.includes(name) || only?.includes(name) === false) continue;
-    const found = existing.get(name);
-    if (!found) {
-      changed.push(name);
-      if (!dryRun) await db.createCollection(name, validator ? { validator } : {}).catch(ignoreExisting);
-    } else if (validator && JSON.stringify(found.options?.validator) !== JSON.stringify(validator)) {
-      changed.push(`${name}.validator`);
-      if (!dryRun) await sealClearRows(name);
-      if (!dryRun) await db.command({ collMod: name, validator });
-    }
-    changed.push(...(await prepareIndexes(name, indexes, { exists: found !== undefined, dryRun })));
+  const wanted = declared().filter(({ name }) => !except.includes(name) && only?.includes(name) !== false);
+  const changed: string[][] = [];
+  for (let at = 0; at < wanted.length; ) {
+    // Empty collections are made several at a time: each waits for the journal, hardly ever for the machine.
+    const firstThere = wanted.slice(at).findIndex(({ name }) => existing.has(name));
+    const together = wanted.slice(at, at + Math.min(TOGETHER, Math.max(1, firstThere < 0 ? TOGETHER : firstThere)));
+    changed.push(...(await Promise.all(together.map((one) => prepareOne(one, existing.get(one.name), dryRun)))));
+    at += together.length;
   }
-  return changed;
+  return changed.flat();
+}
+
+async function prepareOne({ name, validator, indexes }: Declared, found: { options?: { validator?: unknown } } | undefined, dryRun: boolean): Promise<string[]> {
+  const db = database();
+  const changed: string[] = [];
+  if (!found) {
+    changed.push(name);
+    if (!dryRun) await db.createCollection(name, validator ? { validator } : {}).catch(ignoreExisting);
+  } else if (validator && JSON.stringify(found.options?.validator) !== JSON.stringify(validator)) {
+    changed.push(`${name}.validator`);
+    if (!dryRun) await sealClearRows(name);
+    if (!dryRun) await db.command({ collMod: name, validator });
+  }
+  return [...changed, ...(await prepareIndexes(name, indexes, { exists: found !== undefined, dryRun }))];
 }
 
 async function prepareIndexes(name: string, indexes: readonly IndexSpec[], { exists, dryRun }: { exists: boolean; dryRun: boolean }): Promise<string[]> {
