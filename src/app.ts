@@ -200,7 +200,10 @@ function limitUnknown({ config }: AppDeps, { gate }: HttpDeps) {
     gate.admit(address, undefined);
     // The library tells the end of its window with fractions of a second.
     const whole = (): void => ctx.set('X-RateLimit-Reset', String(Math.ceil(Number(ctx.response.get('X-RateLimit-Reset')))));
-    await limit(ctx, () => Promise.resolve(whole()).then(next));
+    await limit(ctx, () => {
+      whole();
+      return next();
+    });
     whole();
     await gate.refused(address, String(ctx.state['requestId']));
     throw limited('rate_limited', 'Too many calls of paths that do not exist; see /docs', Number(ctx.response.get('Retry-After')));

@@ -1,8 +1,9 @@
 import { prepareSchema, declaredNames, readSchema, restoreSchema, schemaFingerprint, type SchemaOf } from '../../src/platform/db/schema.ts';
 import { legacyCollections, migrationRows, noteDone } from '../../src/platform/db/migration-state.ts';
 import { now } from '../../src/platform/clock.ts';
+import { database } from '../../src/platform/db/connect.ts';
 import { MigrationError, type Migration } from './migration.ts';
-import { beginStep, database, noteStep } from './runner/steps.ts';
+import { beginStep, noteStep } from './runner/steps.ts';
 
 /** Creates every declared collection, validator and index. */
 export const indexes: Migration = {

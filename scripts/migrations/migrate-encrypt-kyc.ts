@@ -3,10 +3,10 @@ import { overallStatus, type Documents } from '../../src/modules/kyc/index.ts';
 import type { KycStatus } from '../../src/modules/companies/index.ts';
 import { seal } from '../../src/platform/db/sealed.ts';
 import { present } from '../../src/platform/present.ts';
+import { database } from '../../src/platform/db/connect.ts';
 import type { RowFault } from './migration.ts';
 import { at, type LegacyField } from './runner/legacy-values.ts';
 import { legacyRows, ourTimes, text, when } from './runner/rows.ts';
-import { database } from './runner/steps.ts';
 import { takeover, type Help, type LegacyDoc, type OurRow, type Takeover } from './runner/takeover.ts';
 
 const PAN: LegacyField = { path: 'documents.pan.number', looks: /^\s*[A-Za-z]{5}\d{4}[A-Za-z]\s*$/ };

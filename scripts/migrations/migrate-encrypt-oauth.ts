@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { seal } from '../../src/platform/db/sealed.ts';
+import { database } from '../../src/platform/db/connect.ts';
 import type { RowFault } from './migration.ts';
 import type { LegacyField } from './runner/legacy-values.ts';
 import { ourTimes, text } from './runner/rows.ts';
-import { database } from './runner/steps.ts';
 import { takeover, type Help, type LegacyDoc, type OurRow, type Takeover } from './runner/takeover.ts';
 
 const GOOGLE_ACCESS: LegacyField = { path: 'oauth.google.accessToken' };

@@ -1,8 +1,8 @@
 import { now } from '../../src/platform/clock.ts';
 import { makeTokens } from '../../src/platform/tokens.ts';
+import { database } from '../../src/platform/db/connect.ts';
 import { MigrationError } from './migration.ts';
 import { text, when } from './runner/rows.ts';
-import { database } from './runner/steps.ts';
 import { takeover, type Help, type LegacyDoc, type OurRow, type Takeover } from './runner/takeover.ts';
 
 interface Slot extends OurRow {

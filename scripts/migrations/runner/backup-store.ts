@@ -3,7 +3,7 @@ import { promisify } from 'node:util';
 import { gunzip, gzip } from 'node:zlib';
 import mongoose from 'mongoose';
 import { PLATFORM_COMPANY_ID } from '../../../src/platform/context.ts';
-import { connection } from '../../../src/platform/db/connect.ts';
+import { database } from '../../../src/platform/db/connect.ts';
 import { makeDigest, rawBatches, type Digest } from '../../../src/platform/db/raw.ts';
 import { declareSealedRows } from '../../../src/platform/db/renew-rows.ts';
 import { openText, sealText } from '../../../src/platform/db/sealed.ts';
@@ -47,12 +47,6 @@ export interface BackupStore {
   /** The documents of a piece; throws when it does not open or its digest differs. */
   read(chunk: Chunk): Promise<Buffer[]>;
   exists(): Promise<boolean>;
-}
-
-function database(): mongoose.mongo.Db {
-  const { db } = connection();
-  if (!db) throw new Error('Not connected');
-  return db;
 }
 
 /** The store of one step (`migrate-encrypt-kyc/up`). */

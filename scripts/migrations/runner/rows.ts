@@ -1,6 +1,6 @@
 import { now } from '../../../src/platform/clock.ts';
-import { database } from './steps.ts';
 import { LEGACY_ROW } from '../../../src/platform/db/migration-state.ts';
+import { database } from '../../../src/platform/db/connect.ts';
 import type { LegacyDoc } from './takeover.ts';
 
 /** Rows of the former product that match, whole or some fields of them, in the order of their ids. */

@@ -1,11 +1,11 @@
 import type { Config } from '../../../src/config.ts';
 import { LEGACY_ROW, legacyCollections, migrationRows, readMigrationState, type MigrationRow } from '../../../src/platform/db/migration-state.ts';
 import { prepareSchema } from '../../../src/platform/db/schema.ts';
+import { database } from '../../../src/platform/db/connect.ts';
 import { migrations } from '../index.ts';
 import { MigrationError, type Migration, type Plan, type Run } from '../migration.ts';
 import { discardBackups } from './backup-store.ts';
 import { takeLock } from './lock.ts';
-import { database } from './steps.ts';
 
 /** What the person asked for. */
 export interface Wish {

@@ -7,13 +7,6 @@ import { MigrationError, type Run } from '../migration.ts';
 type Session = mongoose.mongo.ClientSession;
 const TRIES = 8;
 
-/** The database that is migrated. */
-export function database(): mongoose.mongo.Db {
-  const { db } = connection();
-  if (!db) throw new Error('Not connected');
-  return db;
-}
-
 /** Begins a step, or takes over what a killed runner left of it; the row as it is then. */
 export async function beginStep(name: MigrationName, run: Run, { state, phase }: { state: 'running' | 'undoing'; phase: string }): Promise<MigrationRow> {
   const found = await migrationRows().findOne({ _id: name });

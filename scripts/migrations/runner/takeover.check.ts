@@ -1,9 +1,9 @@
 import mongoose from 'mongoose';
 import { LEGACY_ROW } from '../../../src/platform/db/migration-state.ts';
 import { rawBatches } from '../../../src/platform/db/raw.ts';
+import { database } from '../../../src/platform/db/connect.ts';
 import { MigrationError, type Plan, type Run } from '../migration.ts';
 import { legacyReader } from './legacy-values.ts';
-import { database } from './steps.ts';
 import type { LegacyDoc, Takeover } from './takeover.types.ts';
 
 const MOST_FAULTS = 20;

@@ -3,9 +3,10 @@ import { now } from '../../../src/platform/clock.ts';
 import { LEGACY_ROW, migrationRows, type MigrationRow } from '../../../src/platform/db/migration-state.ts';
 import { digestOf, insertExactly, makeDigest } from '../../../src/platform/db/raw.ts';
 import { restoreSchema, type SchemaOf } from '../../../src/platform/db/schema.ts';
+import { database } from '../../../src/platform/db/connect.ts';
 import { MigrationError, type Plan, type Run } from '../migration.ts';
 import { backupStore } from './backup-store.ts';
-import { beginStep, database, inBatch, noteStep } from './steps.ts';
+import { beginStep, inBatch, noteStep } from './steps.ts';
 import { backUp, indexLookups, stepRow, total } from './takeover.shared.ts';
 import type { LegacyDoc, Part, Takeover } from './takeover.types.ts';
 

@@ -2,9 +2,9 @@ import mongoose from 'mongoose';
 import { readSchema } from '../../../src/platform/db/schema.ts';
 import { migrationRows, type MigrationRow } from '../../../src/platform/db/migration-state.ts';
 import type { Digest } from '../../../src/platform/db/raw.ts';
+import { database } from '../../../src/platform/db/connect.ts';
 import { MigrationError, type Run } from '../migration.ts';
 import type { BackupStore } from './backup-store.ts';
-import { database } from './steps.ts';
 import type { Takeover } from './takeover.types.ts';
 
 /** Makes the indexes of the look-ups for as long as the step runs, and takes them away again. */

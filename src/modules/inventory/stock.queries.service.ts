@@ -57,23 +57,22 @@ export async function listMovements(ctx: Ctx, query: MovementQuery): Promise<Pag
   const shown = query.cursor === undefined ? undefined : readCursor(query.cursor);
   const all = rows
     .flatMap(movementsOf)
-    .filter(({ id, movement }) => (sku === undefined || movement.sku === sku) && !(shown && movement.createdAt.getTime() === shown.at && id >= shown.id));
+    .filter(({ movement: { id, sku: own, createdAt } }) => (sku === undefined || own === sku) && !(shown && createdAt.getTime() === shown.at && id >= shown.id));
   const limit = pageLimit(query);
   const [last, next] = [all[limit - 1], all[limit]];
   const data = all.slice(0, limit).map(({ movement }) => movement);
   if (!last || !next) return { data, nextCursor };
-  return { data, nextCursor: writeCursor({ at: last.movement.createdAt.getTime(), id: next.rowId === last.rowId ? last.id : last.rowId }) };
+  return { data, nextCursor: writeCursor({ at: last.movement.createdAt.getTime(), id: next.rowId === last.rowId ? last.movement.id : last.rowId }) };
 }
 
 interface FromRow {
   rowId: string;
-  id: string;
   movement: ListedMovement;
 }
 
 function movementsOf({ lines, _id: rowId, createdAt, locationId, kind, reference, reason, actorId }: Row<MovementRow>): FromRow[] {
   const cause = { locationId, kind, reference, ...(reason === undefined ? {} : { reason }), actorId, createdAt };
-  return lines.map((line, n) => ({ rowId, id: idAfter(rowId, n), movement: { id: idAfter(rowId, n), ...line, ...cause } })).reverse();
+  return lines.map((line, n) => ({ rowId, movement: { id: idAfter(rowId, n), ...line, ...cause } })).reverse();
 }
 
 /** Every stock row that something is reserved of; for checks, over the companies of the ctx. */

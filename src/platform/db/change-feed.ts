@@ -1,4 +1,4 @@
-import { connection } from './connect.ts';
+import { database } from './connect.ts';
 import { pause } from '../pause.ts';
 import { runtime } from '../runtime.ts';
 
@@ -60,8 +60,7 @@ export async function followChanges<R>(options: FeedOptions<R>): Promise<() => P
 
 /** The stream starts at a moment before the load, so a change between the two is heard, perhaps twice. */
 async function open<R>({ collection, match, onOpen }: FeedOptions<R>) {
-  const { db } = connection();
-  if (!db) throw new Error('Not connected');
+  const db = database();
   const { operationTime } = await db.command({ ping: 1 });
   const names = [collection].flat();
   const [only] = names;

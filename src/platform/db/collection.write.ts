@@ -9,6 +9,7 @@ import type { RowSealer } from './sealing.place.ts';
 import { inTransaction, stateOf, type Tx, type Change } from './tx.ts';
 import { isDuplicateKey } from './duplicate-key.ts';
 import { indexName, type ChangeOf, type CollectionSpec, type Guard, type Row } from './types.ts';
+import { valueAt } from './value-at.ts';
 
 type Plain = Record<string, unknown>;
 
@@ -90,7 +91,7 @@ export function sealedRow(row: Plain & { _id: string }, sealer: RowSealer | unde
 /** 400 `too_many_items` naming the array of a row or of a `$set` that is over its declared bound. */
 export function assertBounds(spec: CollectionSpec, doc: Plain): void {
   for (const [path, bound] of Object.entries(spec.bounds ?? {})) {
-    const value = doc[path] ?? path.split('.').reduce<unknown>((v, key) => (v as Plain | null | undefined)?.[key], doc);
+    const value = doc[path] ?? valueAt(doc, path);
     if (Array.isArray(value) && value.length > bound) {
       throw invalid('too_many_items', `${path} may hold ${bound} items at most`, { fields: [{ path, message: `at most ${bound} items` }] });
     }

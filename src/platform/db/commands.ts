@@ -1,5 +1,5 @@
 import mongoose from 'mongoose';
-import { connection } from './connect.ts';
+import { database } from './connect.ts';
 
 type Session = mongoose.mongo.ClientSession;
 type Plain = Record<string, unknown>;
@@ -42,8 +42,7 @@ export async function updateDocuments(collection: string, updates: readonly Upda
 }
 
 async function run(command: Plain, session: Session): Promise<Reply> {
-  const { db } = connection();
-  if (!db) throw new Error('Not connected');
+  const db = database();
   return (await db.command(command, { session })) as Reply;
 }
 

@@ -10,6 +10,13 @@ export function connection(): mongoose.Connection {
   return mongoose.connection;
 }
 
+/** The database of that connection; throws before `connect`. */
+export function database(): mongoose.mongo.Db {
+  const { db } = connection();
+  if (!db) throw new Error('Not connected');
+  return db;
+}
+
 export interface ConnectOptions {
   uri: string;
   poolSize: number;

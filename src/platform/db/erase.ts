@@ -3,10 +3,11 @@ import { now } from '../clock.ts';
 import { ERASED } from '../privacy.ts';
 import { declaredCollections } from './collection.ts';
 import { recordChange } from './collection.write.ts';
-import { connection } from './connect.ts';
+import { database } from './connect.ts';
 import { ownCompany } from './scope.ts';
 import { inTransaction, type Tx } from './tx.ts';
 import type { CollectionSpec } from './types.ts';
+import { valueAt } from './value-at.ts';
 
 type Plain = Record<string, unknown>;
 
@@ -26,8 +27,7 @@ export async function eraseRows(tx: Tx, collection: string, { after, most }: { a
   const spec = declaredCollections().find((one) => one.name === collection);
   if (!spec) return undefined;
   return inTransaction(tx, async (session) => {
-    const { db } = connection();
-    if (!db) throw new Error('Not connected');
+    const db = database();
     const rows = db.collection<Plain & { _id: string }>(collection);
     const found = await rows.find({ companyId: ownCompany(tx), _id: { $gt: after } }, { session }).sort({ _id: 1 }).limit(most).toArray();
     const writes = found.flatMap((row) => {
@@ -46,7 +46,7 @@ function erasureOf(spec: CollectionSpec, row: Plain & { _id: string }): { update
   const set: Plain = {};
   const unset: Plain = {};
   for (const [path, marker] of Object.entries(spec.personal ?? {})) {
-    const value = path.split('.').reduce<unknown>((v, key) => (v as Plain | null | undefined)?.[key], row);
+    const value = valueAt(row, path);
     const wanted = typeof marker === 'function' ? marker(row._id) : marker;
     if (value === undefined || JSON.stringify(value) === JSON.stringify(wanted)) continue;
     if (wanted === null) unset[path] = '';

@@ -5,7 +5,7 @@ import mongoose from 'mongoose';
 import { nowMs } from '../clock.ts';
 import { AppError } from '../errors.ts';
 import { newId } from '../ids.ts';
-import { connection } from './connect.ts';
+import { database } from './connect.ts';
 import type { KeyOwner } from './keyring.ts';
 import { openedFrames, sealedFrames } from './sealed-stream.ts';
 import { openTransaction } from './tx.ts';
@@ -43,16 +43,14 @@ export const BUCKET = 'uploads';
 /** So many files are asked about at once; of unused ones a sweep removes about as many, the next one the rest. */
 const SWEEP_BATCH = 1_000;
 
-function database(): mongoose.mongo.Db {
+function filesDatabase(): mongoose.mongo.Db {
   // GridFS cannot join a transaction: upload first, refer to the file inside the Tx, sweep what nobody refers to.
   if (openTransaction.getStore()?.open) throw new Error('Files cannot be touched inside a transaction');
-  const { db } = connection();
-  if (!db) throw new Error('Not connected');
-  return db;
+  return database();
 }
 
 function bucket(): mongoose.mongo.GridFSBucket {
-  return new mongoose.mongo.GridFSBucket(database(), { bucketName: BUCKET });
+  return new mongoose.mongo.GridFSBucket(filesDatabase(), { bucketName: BUCKET });
 }
 
 /** The index that sweeping walks along; GridFS makes its own with the first upload. */
@@ -111,7 +109,7 @@ export function openFile(id: string, owner?: KeyOwner): Readable {
 
 /** Removes a file; one that is gone already is no error. */
 export async function removeFile(id: string): Promise<void> {
-  const db = database();
+  const db = filesDatabase();
   await db.collection<{ _id: string }>(`${BUCKET}.files`).deleteOne({ _id: id });
   await db.collection(`${BUCKET}.chunks`).deleteMany({ files_id: id as never });
 }
@@ -121,7 +119,7 @@ export async function removeFile(id: string): Promise<void> {
  * uploads that never ended. Answers how many were removed.
  */
 export async function sweepFiles(purpose: string, olderThanMs: number, used: (ids: string[]) => Promise<ReadonlySet<string>>): Promise<number> {
-  const db = database();
+  const db = filesDatabase();
   const before = nowMs() - olderThanMs;
   const files = db.collection<FileRow>(`${BUCKET}.files`);
   const unused: string[] = [];

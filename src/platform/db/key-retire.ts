@@ -1,6 +1,6 @@
 import type mongoose from 'mongoose';
 import { nowMs } from '../clock.ts';
-import { connection } from './connect.ts';
+import { database } from './connect.ts';
 import { BUCKET } from './files.ts';
 import { heldKey, keyRows, keyVault, settleKeys, type KeyRow } from './keyring.ts';
 import { rawBatches } from './raw.ts';
@@ -108,10 +108,4 @@ async function* chunkTexts(): AsyncGenerator<{ text: string; rows: number }> {
     yield { text, rows: 1 };
     [file, tail] = [String(id), text.slice(-NAME_BYTES)];
   }
-}
-
-function database(): mongoose.mongo.Db {
-  const { db } = connection();
-  if (!db) throw new Error('Not connected');
-  return db;
 }

@@ -5,7 +5,7 @@ import { PLATFORM_COMPANY_ID } from '../context.ts';
 import { conflict, type AppError } from '../errors.ts';
 import { runtime } from '../runtime.ts';
 import { followChanges } from './change-feed.ts';
-import { connection, connectionCount } from './connect.ts';
+import { connection, connectionCount, database } from './connect.ts';
 import { isDuplicateKey } from './duplicate-key.ts';
 import { unwrapKey, wrapKey } from './key-wrap.ts';
 import { inTransaction, type Tx } from './tx.ts';
@@ -100,8 +100,7 @@ let cachedFor = -1;
 
 /** The collection of data keys and of the canary; nothing else reads or writes it. */
 export function keyVault(): mongoose.mongo.Collection<KeyRow> {
-  const { db } = connection();
-  if (!db) throw new Error('Not connected');
+  const db = database();
   if (cachedFor !== connectionCount()) {
     cachedFor = connectionCount();
     for (const cache of [byId, newest, pending]) cache.clear();

@@ -1,5 +1,5 @@
 import mongoose from 'mongoose';
-import { connection } from './connect.ts';
+import { database } from './connect.ts';
 import { openTransaction } from './tx.ts';
 import { isDuplicateKey } from './duplicate-key.ts';
 import type { IndexSpec } from './types.ts';
@@ -64,8 +64,7 @@ export function machineRows<R extends { _id: string }>(name: MachineRowsName, in
   registered.set(name, [...(registered.get(name) ?? []), ...indexes]);
   const rows = (): MongoCollection<R> => {
     if (openTransaction.getStore()?.open) throw new Error(`Machine rows (${name}) cannot be touched inside a transaction`);
-    const { db } = connection();
-    if (!db) throw new Error('Not connected');
+    const db = database();
     return db.collection<R>(name);
   };
   const cursor = (filter: MongoFilter<R>, options: { sort?: Record<string, 1 | -1>; limit?: number; fields?: readonly string[] } = {}) => {

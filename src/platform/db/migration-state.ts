@@ -1,6 +1,6 @@
 import { now } from '../clock.ts';
 import { SetupError } from '../embedded/setup-error.ts';
-import { connection } from './connect.ts';
+import { database } from './connect.ts';
 import { isDuplicateKey } from './duplicate-key.ts';
 import type mongoose from 'mongoose';
 
@@ -45,12 +45,6 @@ export interface MigrationState {
 }
 
 const COLLECTION = 'migrations';
-
-function database(): mongoose.mongo.Db {
-  const { db } = connection();
-  if (!db) throw new Error('Not connected');
-  return db;
-}
 
 /** Where migrations are kept. */
 export function migrationRows(): mongoose.mongo.Collection<MigrationRow> {

@@ -1,7 +1,7 @@
 import type mongoose from 'mongoose';
 import { sealedCollections } from './collection.ts';
 import { blindIndex } from './blind-index.ts';
-import { connection } from './connect.ts';
+import { database } from './connect.ts';
 import { isDuplicateKey } from './duplicate-key.ts';
 import { runtime } from '../runtime.ts';
 import { heldKey, keyVault, settleKeys, type DataKey, type KeyRow } from './keyring.ts';
@@ -10,6 +10,7 @@ import { renewMachineRows } from './renew-rows.ts';
 import { newestKey, type Renewed, type RenewOptions } from './renewal.ts';
 import { erased, keyIdOf, openEnvelope, sealEnvelope, UnreadableError } from './sealed.ts';
 import type { SealedField } from './sealed-fields.ts';
+import { valueAt } from './value-at.ts';
 
 export type { Renewed, RenewOptions } from './renewal.ts';
 
@@ -79,8 +80,7 @@ async function renewCollection(collection: string, fields: readonly SealedField[
 }
 
 function rowsOf(collection: string): mongoose.mongo.Collection<Stored> {
-  const { db } = connection();
-  if (!db) throw new Error('Not connected');
+  const db = database();
   return db.collection<Stored>(collection);
 }
 
@@ -179,14 +179,14 @@ async function renewValue({ collection, row, found, key, indexes }: Work, change
 
 /** What an erased value has left beside it: a mask and blind indexes. */
 function forgetTraces(row: Stored, { field, maskPath }: Found, change: Change): void {
-  const mask = at(row, maskPath);
+  const mask = valueAt(row, maskPath);
   const gone = erased(mask);
   if (mask !== undefined && JSON.stringify(mask) !== JSON.stringify(gone)) {
     change.set[maskPath] = gone;
     change.erased = true;
   }
   for (const { name } of field.searches) {
-    if (at(row, `blind.${name}`) === undefined) continue;
+    if (valueAt(row, `blind.${name}`) === undefined) continue;
     change.unset[`blind.${name}`] = '';
     change.erased = true;
   }
@@ -194,13 +194,9 @@ function forgetTraces(row: Stored, { field, maskPath }: Found, change: Change): 
 
 function valuesOf(row: Stored, field: SealedField): Found[] {
   const inner = field.inner.join('.');
-  const places = field.array === undefined ? [''] : ((at(row, field.array) ?? []) as unknown[]).map((_, i) => `${field.array ?? ''}.${i}.`);
+  const places = field.array === undefined ? [''] : ((valueAt(row, field.array) ?? []) as unknown[]).map((_, i) => `${field.array ?? ''}.${i}.`);
   return places.flatMap((prefix) => {
-    const envelope = at(row, `${prefix}${inner}`);
+    const envelope = valueAt(row, `${prefix}${inner}`);
     return typeof envelope === 'string' ? [{ field, path: `${prefix}${inner}`, maskPath: `${prefix}masks.${inner}`, envelope }] : [];
   });
-}
-
-function at(node: unknown, path: string): unknown {
-  return path.split('.').reduce<unknown>((value, part) => (value as Plain | null | undefined)?.[part], node);
 }

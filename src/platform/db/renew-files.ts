@@ -1,5 +1,5 @@
 import mongoose from 'mongoose';
-import { connection } from './connect.ts';
+import { connection, database } from './connect.ts';
 import { BUCKET } from './files.ts';
 import { heldKey, settleKeys, type DataKey, type KeyOwner } from './keyring.ts';
 import { newestKey, noteUnreadable, type Renewed, type RenewOptions } from './renewal.ts';
@@ -94,10 +94,4 @@ async function inOneTransaction(work: (session: mongoose.mongo.ClientSession) =>
   return connection()
     .getClient()
     .withSession((session) => session.withTransaction(() => work(session), { readConcern: { level: 'snapshot' }, writeConcern: { w: 'majority', journal: true } }));
-}
-
-function database(): mongoose.mongo.Db {
-  const { db } = connection();
-  if (!db) throw new Error('Not connected');
-  return db;
 }

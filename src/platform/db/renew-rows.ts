@@ -1,9 +1,10 @@
 import mongoose from 'mongoose';
-import { connection } from './connect.ts';
+import { database } from './connect.ts';
 import { heldKey, settleKeys, type DataKey } from './keyring.ts';
 import { newestKey, noteUnreadable, type Renewed, type RenewOptions } from './renewal.ts';
 import { keyIdOf, openEnvelope, sealEnvelope, UnreadableError, type Place } from './sealed.ts';
 import { keyIdOfBytes, openBytes, sealBytes } from './sealed-bytes.ts';
+import { valueAt } from './value-at.ts';
 
 type Plain = Record<string, unknown>;
 
@@ -33,8 +34,7 @@ export async function renewMachineRows(options: RenewOptions): Promise<Renewed[]
 }
 
 async function renewDeclared({ collection, path, idPath = '_id' }: SealedRows, { companyId, onProgress }: RenewOptions): Promise<Renewed> {
-  const { db } = connection();
-  if (!db) throw new Error('Not connected');
+  const db = database();
   const rows = db.collection<Plain>(collection);
   const done: Renewed = { collection, rows: 0, renewed: 0, erased: 0, unreadable: 0 };
   const holds = { [path]: { $type: ['string', 'binData'] }, [idPath]: { $type: 'string' } };
@@ -44,8 +44,8 @@ async function renewDeclared({ collection, path, idPath = '_id' }: SealedRows, {
     const batch = cursor.readBufferedDocuments();
     const writes: { updateOne: { filter: Plain; update: { $set: Plain } } }[] = [];
     for (const row of batch) {
-      const stored = at(row, path);
-      const sealed = await renewed({ collection, id: String(at(row, idPath)), path }, stored, { companyId, done });
+      const stored = valueAt(row, path);
+      const sealed = await renewed({ collection, id: String(valueAt(row, idPath)), path }, stored, { companyId, done });
       if (sealed !== undefined) writes.push({ updateOne: { filter: { _id: row['_id'], [path]: stored }, update: { $set: { [path]: sealed } } } });
     }
     if (writes.length > 0) done.renewed += (await rows.bulkWrite(writes as never, { ordered: false })).matchedCount;
@@ -85,8 +85,4 @@ function bytesOf(stored: unknown): Buffer {
   if (Buffer.isBuffer(stored)) return stored;
   const { buffer } = stored as mongoose.mongo.Binary;
   return Buffer.from(buffer);
-}
-
-function at(node: unknown, path: string): unknown {
-  return path.split('.').reduce<unknown>((value, part) => (value as Plain | null | undefined)?.[part], node);
 }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import mongoose from 'mongoose';
 import { declaredSchema } from './collection.ts';
-import { connection } from './connect.ts';
+import { database } from './connect.ts';
 import { declaredFiles } from './files.ts';
 import { prepareKeyVault } from './keyring.ts';
 import { declaredMachineRows } from './machine-rows.ts';
@@ -32,12 +32,6 @@ export interface PrepareOptions {
   only?: readonly string[];
   /** Collections that still hold rows of another shape: neither validator nor unique index would fit them. */
   except?: readonly string[];
-}
-
-function database(): mongoose.mongo.Db {
-  const { db } = connection();
-  if (!db) throw new Error('Not connected');
-  return db;
 }
 
 /** Some collections have two doors, each with its indexes. */

@@ -6,6 +6,7 @@ import { connection } from './connect.ts';
 import { keyVault } from './keyring.ts';
 import { ENVELOPE, erased, seal } from './sealed.ts';
 import type { SealedField } from './sealed-fields.ts';
+import { valueAt } from './value-at.ts';
 
 type Plain = Record<string, unknown>;
 type Stored = Plain & { _id: string; companyId: string; version: number };
@@ -36,7 +37,7 @@ export async function sealClearRows(collection: string): Promise<number> {
 
 async function sealingChange(collection: string, fields: readonly SealedField[], row: Stored): Promise<Plain> {
   const found = fields.flatMap(({ path, mask }) => {
-    const value = path.split('.').reduce<unknown>((node, part) => (node as Plain | null | undefined)?.[part], row);
+    const value = valueAt(row, path);
     return value === undefined || value === null || (typeof value === 'string' && ENVELOPE.test(value)) ? [] : [{ path, mask, value }];
   });
   try {

@@ -7,6 +7,7 @@ import { assertSealedFilter } from './sealing.filter.ts';
 import { replaceAt, replaceIn, sealedElement, type RowSealer, type SealedParts } from './sealing.place.ts';
 import { isWithin, type SealedField } from './sealed-fields.ts';
 import type { CollectionSpec } from './types.ts';
+import { valueAt } from './value-at.ts';
 
 type Plain = Record<string, unknown>;
 
@@ -134,7 +135,7 @@ async function openRows(spec: CollectionSpec, fields: readonly SealedField[], ro
 }
 
 function elementsOf(row: Plain, array: string): (readonly [row: Plain, element: Plain])[] {
-  const found = array.split('.').reduce<unknown>((value, part) => (value as Plain | null | undefined)?.[part], row);
+  const found = valueAt(row, array);
   return Array.isArray(found) ? (found as unknown[]).flatMap((e) => (typeof e === 'object' && e !== null ? [[row, e as Plain] as const] : [])) : [];
 }
 

@@ -74,12 +74,12 @@ async function attempt<T>(ctx: Ctx, session: mongoose.mongo.ClientSession, body:
     const result = await openTransaction.run(state, () => body(tx));
     if (state.failed !== undefined) throw state.failed;
     if (ctx.answer && state.answers.length === 0) tx.answerWith(result);
-    await writeRecords(state);
+    const waiting = await writeRecords(state);
     state.open = false;
     await commit(session, deadline);
     tellCommitted(state.changes);
     noteCommitted(state);
-    transactionSettings.onCommitted({ events: state.events.filter(({ type }) => 'pending' in transactionSettings.eventState(type)).length, jobs: state.jobs.length });
+    transactionSettings.onCommitted({ events: waiting, jobs: state.jobs.length });
     return result;
   } catch (error) {
     state.open = false;
@@ -102,13 +102,18 @@ async function commit(session: mongoose.mongo.ClientSession, deadline: number): 
   }
 }
 
-/** The last act of every transaction: what happened, who must hear of it, and what a replay answers. */
-async function writeRecords({ session, changes, events, jobs, answers }: TxState): Promise<void> {
+/** The last act of every transaction: what happened, who must hear of it, and what a replay answers. Answers how many events wait to be heard. */
+async function writeRecords({ session, changes, events, jobs, answers }: TxState): Promise<number> {
   const at = now();
+  const told = events.map((event) => ({ _id: newId(), at, ...event, ...transactionSettings.eventState(event.type) }));
   if (changes.length > 0) await insertAudit(changes.map((change) => ({ _id: newId(), at, ...change })), session);
-  if (events.length > 0) await insertDocuments('outbox', events.map((event) => ({ _id: newId(), at, ...event, ...transactionSettings.eventState(event.type) })), session);
+  if (told.length > 0) await insertDocuments('outbox', told, session);
   if (jobs.length > 0) await insertJobs(jobs, at, session);
-  if (answers.length === 0) return;
+  if (answers.length > 0) await insertAnswers(answers, session);
+  return told.filter((event) => 'pending' in event).length;
+}
+
+async function insertAnswers(answers: TxState['answers'], session: mongoose.mongo.ClientSession): Promise<void> {
   const rows = await Promise.all(answers.map(({ recorder: _recorder, ...answer }) => answerRow(answer, nowMs())));
   try {
     await insertDocuments('idempotency', rows, session);

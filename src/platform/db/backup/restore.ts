@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { createGunzip } from 'node:zlib';
 import mongoose from 'mongoose';
 import { SetupError } from '../../embedded/setup-error.ts';
-import { connection } from '../connect.ts';
+import { connection, database } from '../connect.ts';
 import { digestOf, insertExactly, makeDigest } from '../raw.ts';
 import { readManifest, type BackupEntry } from './manifest.ts';
 
@@ -68,8 +68,7 @@ async function assertOurs(into: string): Promise<void> {
 }
 
 function targetDatabase(into: string | undefined): mongoose.mongo.Db {
-  const { db } = connection();
-  if (!db) throw new Error('Not connected');
+  const db = database();
   return into === undefined ? db : connection().getClient().db(into);
 }
 

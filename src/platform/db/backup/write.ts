@@ -7,7 +7,7 @@ import { createGzip } from 'node:zlib';
 import mongoose from 'mongoose';
 import { now } from '../../clock.ts';
 import { SetupError } from '../../embedded/setup-error.ts';
-import { connection } from '../connect.ts';
+import { connection, database } from '../connect.ts';
 import { makeDigest, rawBatches } from '../raw.ts';
 import { writeManifest, type BackupEntry } from './manifest.ts';
 
@@ -32,8 +32,7 @@ interface Source {
  * The manifest comes last: a backup that was cut short is never taken for one.
  */
 export async function writeBackup({ folder, gzip, version, tell }: BackupOptions): Promise<{ collections: number; rows: number }> {
-  const { db } = connection();
-  if (!db) throw new Error('Not connected');
+  const db = database();
   await prepareFolder(folder);
   const sources = await readSources(db);
   const session = connection().getClient().startSession({ snapshot: true });
