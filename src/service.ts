@@ -10,6 +10,7 @@ import { makeAuditChain, type AuditChain } from './platform/audit-chain.ts';
 import { registerChecks } from './platform/checks.ts';
 import { answerSettings } from './platform/db/answers.ts';
 import { verifySecrets } from './platform/db/canary.ts';
+import { gatherFollowers } from './platform/db/change-feed.ts';
 import { connect, disconnect } from './platform/db/connect.ts';
 import { followKeys } from './platform/db/keyring.ts';
 import { openSchema } from './platform/db/migration-state.ts';
@@ -113,8 +114,10 @@ export async function startService(options: StartOptions): Promise<Service> {
     if (queued > 0) jobs.poke();
     auditChain.poke();
   };
+  const openFeed = gatherFollowers();
   const stops: (() => Promise<void>)[] = [await followKeys()];
   for (const module of modules) if (module.start) stops.push(await module.start());
+  await openFeed();
   const works = options.background && config.role !== 'api';
   if (works) {
     jobs.start();

@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks';
 import { AlreadyAnswered } from './db/answers.ts';
 import { BatchConflict } from './db/collection.bulk.ts';
 import { AppError, unavailable } from './errors.ts';
@@ -13,7 +14,15 @@ export interface LaneItem<A> {
 /** What became of one request of a batch: its result, or its own refusal. */
 export type Outcome<B> = { ok: true; value: B } | { ok: false; error: unknown };
 
-export interface LaneOptions<A, B> {
+/** What helps a batch along. */
+export interface LaneAid<R> {
+  /** What `prepare` made for this batch while the one before it was being committed; on its first try only. */
+  ahead?: R;
+  /** Told when little but the commit is left to do: the lane then prepares the next batch. */
+  nearlyDone(): void;
+}
+
+export interface LaneOptions<A, B, R = never> {
   name: string;
   lanes: number;
   /** 1 turns grouping off: the same code, one request a transaction. */
@@ -23,7 +32,9 @@ export interface LaneOptions<A, B> {
    * Decides and commits a batch in one transaction. Throws when the batch as a whole failed; the lane then tries again
    * or splits it, so one bad request never hurts its neighbours.
    */
-  execute(batch: readonly LaneItem<A>[]): Promise<Outcome<B>[]>;
+  execute(batch: readonly LaneItem<A>[], aid: LaneAid<R>): Promise<Outcome<B>[]>;
+  /** Reads and decides for the next batch. It may be old by then, so `execute` must guard what it writes of it. */
+  prepare?(batch: readonly LaneItem<A>[]): Promise<R>;
   onBatch?: (size: number, queued: number) => void;
 }
 
@@ -46,9 +57,10 @@ const SINGLE_TRIES = 40;
 
 /**
  * Group commit: companies are hashed over a few lanes; each takes what queued while its last batch was on its way, in
- * turns between companies, and commits it in one transaction. No timer. Correctness stays in the database's guards.
+ * turns between companies, and commits it in one transaction. No timer. Correctness stays in the database's guards, so a
+ * batch may be prepared while the one before it commits.
  */
-export function makeLane<A, B>(options: LaneOptions<A, B>): Lane<A, B> {
+export function makeLane<A, B, R = never>(options: LaneOptions<A, B, R>): Lane<A, B> {
   const lanes = Array.from({ length: options.lanes }, () => oneLane(options));
   let closing = false;
   const queued = (): number => lanes.reduce((n, lane) => n + lane.queued(), 0);
@@ -74,7 +86,12 @@ function hash(text: string): number {
   return h >>> 0;
 }
 
-function oneLane<A, B>(options: LaneOptions<A, B>) {
+interface Next<A, B, R> {
+  batch: Waiting<A, B>[];
+  ahead?: Promise<R | undefined>;
+}
+
+function oneLane<A, B, R>(options: LaneOptions<A, B, R>) {
   const byCompany = new Map<string, Waiting<A, B>[]>();
   let count = 0;
   let pumping: Promise<void> | undefined;
@@ -97,11 +114,20 @@ function oneLane<A, B>(options: LaneOptions<A, B>) {
 
   const pump = async (): Promise<void> => {
     await new Promise((resolve) => setImmediate(resolve));
-    while (count > 0) {
+    let next: Next<A, B, R> | undefined;
+    // Bound to this flow of calls: it is told inside of a transaction, and reads outside of it.
+    const nearlyDone = AsyncResource.bind((): void => {
+      if (next || !options.prepare || count === 0) return;
       const batch = take();
+      // What fails here is done again, and told, when the batch's turn has come.
+      if (batch.length > 0) next = { batch, ahead: options.prepare(batch.map((w) => w.item)).catch(() => undefined) };
+    });
+    while (next || count > 0) {
+      const { batch, ahead } = next ?? { batch: take() };
+      next = undefined;
       if (batch.length === 0) continue;
       options.onBatch?.(batch.length, count);
-      await settle(options, batch);
+      await settle(options, batch, { ahead: await ahead, nearlyDone });
     }
     // Cleared in the same turn as the last look at the queue, so that nobody who comes now is left waiting.
     pumping = undefined;
@@ -125,12 +151,13 @@ function oneLane<A, B>(options: LaneOptions<A, B>) {
 }
 
 /** Runs a batch to the end: whole, then again after a conflict, then one by one. Every waiting caller is answered. */
-async function settle<A, B>(options: LaneOptions<A, B>, batch: Waiting<A, B>[]): Promise<void> {
+async function settle<A, B, R>(options: LaneOptions<A, B, R>, batch: Waiting<A, B>[], { ahead, nearlyDone }: LaneAid<R>): Promise<void> {
   const single = batch.length === 1;
   const tries = single ? SINGLE_TRIES : BATCH_TRIES;
   for (let attempt = 1; ; attempt += 1) {
     try {
-      const outcomes = await options.execute(batch.map((w) => w.item));
+      const aid = attempt === 1 && ahead !== undefined ? { ahead, nearlyDone } : { nearlyDone };
+      const outcomes = await options.execute(batch.map((w) => w.item), aid);
       batch.forEach((w, i) => {
         const outcome = outcomes[i];
         if (outcome?.ok) w.resolve(outcome.value);
@@ -151,7 +178,7 @@ async function settle<A, B>(options: LaneOptions<A, B>, batch: Waiting<A, B>[]):
         for (const w of batch) w.reject(error);
         return;
       }
-      for (const w of batch) await settle(options, [w]);
+      for (const w of batch) await settle(options, [w], { nearlyDone });
       return;
     }
   }

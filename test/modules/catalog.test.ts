@@ -2,6 +2,8 @@ import { strict as assert } from 'node:assert';
 import { after, before, describe, it } from 'mocha';
 import { sellableBySku } from '../../src/modules/catalog/index.ts';
 import { acrossCompanies, PLATFORM_COMPANY_ID, systemCtx } from '../../src/platform/context.ts';
+import { newId } from '../../src/platform/ids.ts';
+import { until } from '../platform/house.ts';
 import { race, startWorld, type Merchant, type World } from '../support/world.ts';
 
 const TEA = {
@@ -173,6 +175,52 @@ describe('catalog', () => {
     assert.deepEqual([xl?.name, xl?.pricePaise, xl?.weightGrams, xl?.status], ['Shirt XL', 59_900, 280, 'draft']);
     const mine = systemCtx('test', a.companyId);
     assert.equal((await sellableBySku(mine, [{ companyId: b.companyId, skus: ['SHIRT'] }])).size, 0, 'a company context cannot ask for another');
+  });
+
+  describe('kept in memory for orders', () => {
+    const looked = async (sku: string): Promise<number | undefined> =>
+      (await sellableBySku(systemCtx('test', shop.companyId), [{ companyId: shop.companyId, skus: [sku] }])).get(`${shop.companyId}|${sku}`)?.pricePaise;
+    const commandsOf = async (look: () => Promise<unknown>): Promise<number> => {
+      world.commands();
+      await look();
+      return world.commands();
+    };
+
+    it('reads a SKU once, and hears of a change before its command answers', async () => {
+      const made = await add({ ...TEA, sku: 'HELD' });
+      assert.deepEqual([await commandsOf(() => looked('HELD')), await commandsOf(() => looked('HELD'))], [1, 0]);
+      const changed = await world.api('PATCH', `/v1/products/${made.body.id}`, { token: shop.token, ifMatch: 1, body: { pricePaise: 99_900 } });
+      assert.equal(changed.status, 200, JSON.stringify(changed.body));
+      assert.equal(await looked('HELD'), 99_900);
+    });
+
+    it('does not keep that a SKU is unknown', async () => {
+      assert.equal(await looked('SOON'), undefined);
+      // As another process adds it, of which this one has heard nothing yet.
+      const row = await world.db.collection('products').findOne({ companyId: shop.companyId, sku: 'HELD' });
+      await world.db.collection('products').insertOne({ ...row, _id: newId() as never, sku: 'SOON', skus: ['SOON'] });
+      assert.equal(await looked('SOON'), 99_900);
+    });
+
+    it('hears of the changes of other processes, also of those made while it could not', async () => {
+      const other = world.db.collection('products');
+      await other.updateOne({ companyId: shop.companyId, sku: 'HELD' }, { $set: { pricePaise: 500 }, $inc: { version: 1 } });
+      await until(async () => (await looked('HELD')) === 500, 'the price is heard of');
+      assert.equal(await killStreams(), 1, 'one stream serves all followers of the process');
+      await other.updateOne({ companyId: shop.companyId, sku: 'HELD' }, { $set: { pricePaise: 600 }, $inc: { version: 1 } });
+      await until(async () => (await looked('HELD')) === 600, 'the price is heard of in the end');
+      await until(async () => (await commandsOf(() => looked('HELD'))) === 0, 'it is kept again');
+    });
+
+    /** Ends the change streams on this database; answers how many there were. */
+    async function killStreams(): Promise<number> {
+      const admin = world.db.admin();
+      const stages = [{ $currentOp: { allUsers: true, idleCursors: true } }, { $match: { 'cursor.originatingCommand.pipeline.0.$changeStream': { $exists: true } } }];
+      const open = (await admin.command({ aggregate: 1, pipeline: stages, cursor: {} })) as { cursor: { firstBatch: { ns: string; cursor: { cursorId: unknown } }[] } };
+      const own = open.cursor.firstBatch.filter(({ ns }) => ns.startsWith(`${world.db.databaseName}.`));
+      await world.db.command({ killCursors: '$cmd.aggregate', cursors: own.map(({ cursor }) => cursor.cursorId) });
+      return own.length;
+    }
   });
 
   it('replays a creation under its key', async () => {

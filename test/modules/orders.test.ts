@@ -1,7 +1,14 @@
 import { strict as assert } from 'node:assert';
+import { decideAhead, placeBatch, type Verdicts } from '../../src/modules/orders/order.place.ts';
+import { normalizeOrder, type OrderInput } from '../../src/modules/orders/order.rules.ts';
+import type { Placement } from '../../src/modules/orders/order.shelves.ts';
+import { knownPincodes } from '../../src/modules/pincodes/index.ts';
+import { BatchConflict } from '../../src/platform/db/collection.bulk.ts';
+import { AppError } from '../../src/platform/errors.ts';
 import { randomToken } from '../../src/platform/ids.ts';
 import { ADDRESS, CUSTOMER, orderBody, place, stockProduct } from '../support/shop.ts';
-import { race, startWorld, type Merchant, type World } from '../support/world.ts';
+import { memberCtx } from '../platform/house.ts';
+import { race, startWorld, type Answer, type Merchant, type World } from '../support/world.ts';
 
 for (const lanes of ['on', 'off']) {
   describe(`orders (lanes ${lanes})`, () => {
@@ -123,6 +130,36 @@ for (const lanes of ['on', 'off']) {
       const { statuses, answers } = await race(40, (i) => place(world, shop.token, [{ sku: 'LAMP', quantity: 1 }], { couponCode: 'ONCE', customer: { name: 'B', phone: spellings[i % 4] } }));
       assert.deepEqual(statuses, { 201: 1, 409: 39 });
       assert.ok(answers.filter((a) => a.status === 409).every((a) => a.body.error.code === 'coupon_limit_reached'));
+      await world.checks();
+    });
+
+    it('holds what was decided ahead against the shelves as they are when its turn comes', async () => {
+      await stockProduct(world, shop, 'AHEAD', 1);
+      const buy = (extra: object = {}): Promise<Answer> => place(world, shop.token, [{ sku: 'AHEAD', quantity: 1 }], extra);
+      const known = await knownPincodes();
+      const placementOf = (extra: object = {}): Placement => ({
+        ctx: memberCtx(shop.companyId),
+        request: normalizeOrder(orderBody([{ sku: 'AHEAD', quantity: 1 }], extra) as unknown as OrderInput, known),
+      });
+      const ahead = (placement: Placement): Promise<Verdicts> => decideAhead([{ companyId: shop.companyId, input: placement }]);
+
+      const sold = placementOf();
+      const early = await ahead(sold);
+      assert.equal(early.refused.length, 0);
+      assert.equal((await buy()).status, 201);
+      await assert.rejects(placeBatch([sold], { ahead: early }), BatchConflict);
+
+      const empty = await ahead(sold);
+      assert.equal(empty.refused[0]?.error.code, 'out_of_stock');
+      const receipt = { reference: 'AHEAD', lines: [{ sku: 'AHEAD', locationId: shop.locationId, quantity: 5 }] };
+      assert.ok((await world.api('POST', '/v1/stock/receipts', { token: shop.token, body: receipt })).status < 300);
+      assert.deepEqual((await placeBatch([sold], { ahead: empty })).map((o) => o.ok), [true], 'nobody is refused on what was read before');
+
+      const twin = placementOf({ externalId: '#ahead' });
+      const prepared = await ahead(twin);
+      assert.equal((await buy({ externalId: '#ahead' })).status, 201);
+      const [outcome] = await placeBatch([twin], { ahead: prepared });
+      assert.ok(outcome && !outcome.ok && outcome.error instanceof AppError && outcome.error.code === 'order_exists');
       await world.checks();
     });
 

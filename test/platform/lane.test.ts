@@ -145,6 +145,105 @@ describe('a lane', () => {
   });
 });
 
+describe('a lane that prepares the next batch', () => {
+  /** Each batch says what was prepared for it; the first waits for `turn`. */
+  function ahead(more: Partial<LaneOptions<string, string, string>> = {}) {
+    const turn = gate();
+    const seen: string[] = [];
+    let first = true;
+    const lane = makeLane<string, string, string>({
+      name: 'test',
+      lanes: 1,
+      maxBatch: 4,
+      maxQueue: 100,
+      prepare: (batch) => Promise.resolve(batch.map((b) => b.input).join()),
+      async execute(batch, aid) {
+        seen.push(`${batch.map((b) => b.input).join()} with ${aid.ahead ?? 'nothing'}`);
+        if (first) {
+          first = false;
+          await turn.opened;
+          aid.nearlyDone();
+          aid.nearlyDone();
+        }
+        return batch.map(({ input }) => ({ ok: true, value: input }));
+      },
+      ...more,
+    });
+    return { lane, seen, turn };
+  }
+  it('gives what was prepared to that batch, once, and takes nobody twice', async () => {
+    const { lane, seen, turn } = ahead();
+    const a = lane.submit(item('c', 'a'));
+    await new Promise((resolve) => setImmediate(resolve));
+    const rest = ['b', 'c'].map((n) => lane.submit(item('c', n)));
+    turn.open();
+    assert.deepEqual(await Promise.all([a, ...rest]), ['a', 'b', 'c']);
+    assert.equal(await lane.submit(item('c', 'd')), 'd');
+    assert.deepEqual(seen, ['a with nothing', 'b,c with b,c', 'd with nothing']);
+  });
+
+  it('goes on without it when preparing fails, and tries again without it after a conflict', async () => {
+    const tries: string[] = [];
+    const failing = ahead({ prepare: () => Promise.reject(new Error('no database')) });
+    const conflicting = ahead({
+      async execute(batch, aid) {
+        tries.push(aid.ahead ?? 'nothing');
+        aid.nearlyDone();
+        if (aid.ahead !== undefined) throw new BatchConflict('stock');
+        await new Promise((resolve) => setImmediate(resolve));
+        return batch.map(({ input }) => ({ ok: true, value: input }));
+      },
+    });
+    const a = failing.lane.submit(item('c', 'a'));
+    await new Promise((resolve) => setImmediate(resolve));
+    const b = failing.lane.submit(item('c', 'b'));
+    failing.turn.open();
+    assert.deepEqual(await Promise.all([a, b]), ['a', 'b']);
+    assert.deepEqual(failing.seen, ['a with nothing', 'b with nothing']);
+    const waiting = [conflicting.lane.submit(item('c', 'a'))];
+    await new Promise((resolve) => setImmediate(resolve));
+    waiting.push(conflicting.lane.submit(item('c', 'b')), conflicting.lane.submit(item('c', 'c')));
+    assert.deepEqual(await Promise.all(waiting), ['a', 'b', 'c']);
+    assert.equal(tries[0], 'nothing');
+    assert.equal(tries.at(-1), 'nothing');
+  });
+
+  it('prepares outside of the transaction that it is told in, and drains what it has taken', async () => {
+    const house = await openHouse();
+    try {
+      const ctx = memberCtx();
+      const turn = gate();
+      const counted: number[] = [];
+      const lane = makeLane<string, string, number>({
+        name: 'test',
+        lanes: 1,
+        maxBatch: 4,
+        maxQueue: 100,
+        // Through the door with the outer ctx: refused while a transaction is open in this flow of calls.
+        prepare: () => books.count(ctx, {}),
+        async execute(batch, aid) {
+          if (aid.ahead !== undefined) counted.push(aid.ahead);
+          await withTransaction(ctx, async (ctx) => {
+            await books.insert(ctx, { title: String(batch[0]?.input), stock: 1, tags: [] });
+            await turn.opened;
+            aid.nearlyDone();
+          });
+          return batch.map(({ input }) => ({ ok: true, value: input }));
+        },
+      });
+      const waiting = [lane.submit(item('c', 'a'))];
+      await new Promise((resolve) => setImmediate(resolve));
+      waiting.push(lane.submit(item('c', 'b')));
+      turn.open();
+      await lane.drain();
+      assert.deepEqual(await Promise.all(waiting), ['a', 'b']);
+      assert.equal(counted.length, 1);
+    } finally {
+      await house.close();
+    }
+  });
+});
+
 describe('a lane over the database', () => {
   interface Wish {
     ctx: OutsideTx;

@@ -4,45 +4,13 @@ import { withTransaction } from '../../platform/db/transaction.ts';
 import { conflict, stale } from '../../platform/errors.ts';
 import type { Page, PageRequest } from '../../platform/pagination.ts';
 import { products, type Product, type ProductStatus } from './product.model.ts';
-import { normalizeChange, normalizeProduct, searchWords, sellablesOf, withLookup, type ProductChange, type ProductInput, type Sellable } from './product.rules.ts';
-
-/** SKUs that are asked for, by company. */
-export interface WantedSkus {
-  companyId: string;
-  skus: readonly string[];
-}
+import { normalizeChange, normalizeProduct, searchWords, withLookup, type ProductChange, type ProductInput } from './product.rules.ts';
 
 /** Search and filters of the product list. */
 export interface ProductQuery extends PageRequest {
   status?: ProductStatus | undefined;
   sku?: string | undefined;
   q?: string | undefined;
-}
-
-const SELLABLE_FIELDS = [
-  'companyId', 'sku', 'name', 'pricePaise', 'hsnCode', 'taxBp', 'weightGrams', 'lengthMm', 'breadthMm', 'heightMm', 'maxPerOrder', 'status', 'variants',
-] as const;
-
-/**
- * What the catalogue says of the wanted SKUs, by `companyId|sku`, in one read; unknown ones are missing, drafts and
- * archived ones are there with their status. The ctx comes from `acrossCompanies` when other companies are asked for.
- */
-export async function sellableBySku(ctx: Ctx, wanted: readonly WantedSkus[]): Promise<Map<string, Sellable>> {
-  const byCompany = new Map<string, Set<string>>();
-  for (const { companyId, skus } of wanted) {
-    const all = byCompany.get(companyId) ?? new Set();
-    for (const sku of skus) all.add(sku);
-    if (all.size > 0) byCompany.set(companyId, all);
-  }
-  const found = new Map<string, Sellable>();
-  if (byCompany.size === 0) return found;
-  const branches = [...byCompany].map(([companyId, skus]): Filter<Product> => ({ companyId, skus: { $in: [...skus] } }));
-  for (const row of await products.find(ctx, { $or: branches }, { fields: SELLABLE_FIELDS })) {
-    for (const sellable of sellablesOf(row)) {
-      if (byCompany.get(row.companyId)?.has(sellable.sku)) found.set(`${row.companyId}|${sellable.sku}`, sellable);
-    }
-  }
-  return found;
 }
 
 /** Adds a product; 409 `product_exists` when one of its SKUs is taken, also by a variant or an archived product. */

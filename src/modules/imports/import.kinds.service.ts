@@ -53,7 +53,7 @@ async function orderSink(importId: string): Promise<Sink<OrderRequest>> {
       }
     },
     async store(ctx, values, checkpoint) {
-      await placeBatch(values.map((request) => ({ ctx, request })), (tx, _placed, refused) => checkpoint(tx, refused));
+      await placeBatch(values.map((request) => ({ ctx, request })), { alongside: (tx, _placed, refused) => checkpoint(tx, refused) });
     },
   };
 }

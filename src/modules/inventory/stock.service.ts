@@ -118,10 +118,16 @@ function changeOf(sum: Merged | undefined): BulkChange<Stock>[] {
       tx,
       match: { sku, locationId },
       ...(guarded ? { where } : {}),
-      change: { $inc: { onHand, reserved, available } },
+      // A row that may be born here needs all of its numbers.
+      change: { $inc: guarded ? changed({ onHand, reserved, available }) : { onHand, reserved, available } },
       ...(guarded ? {} : { orInsert: {} }),
     },
   ];
+}
+
+/** Only what changes: every field of a statement costs the server something, and a batch has a statement for each SKU. */
+function changed(delta: StockDelta): Partial<StockDelta> {
+  return Object.fromEntries(Object.entries(delta).filter(([, by]) => by !== 0));
 }
 
 function assertQuantity(kind: MovementKind, quantity: number): void {

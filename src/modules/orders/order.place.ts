@@ -6,7 +6,7 @@ import { withTransaction } from '../../platform/db/transaction.ts';
 import { now } from '../../platform/clock.ts';
 import { AppError, conflict } from '../../platform/errors.ts';
 import { newId } from '../../platform/ids.ts';
-import type { LaneItem, Outcome } from '../../platform/lane.ts';
+import type { LaneAid, LaneItem, Outcome } from '../../platform/lane.ts';
 import { runtime } from '../../platform/runtime.ts';
 import { couponDiscount, customerKeyOf, redeemCoupons, type Coupon } from '../coupons/index.ts';
 import { reserveStock, type StockMove } from '../inventory/index.ts';
@@ -14,7 +14,7 @@ import { allocate, type Allocation, type CouponVerdict } from './order.allocate.
 import { orders, type Order, type OrderLine, type Parcel } from './order.model.ts';
 import { dropOrderNumbers, takeOrderNumbers } from './order-number.ts';
 import type { OrderRequest } from './order.rules.ts';
-import { groupedBy, readShelves, type CouponShelf, type Placement, type Shelf } from './order.shelves.ts';
+import { groupedBy, readExisting, readGoods, readShelves, type CouponShelf, type Placement, type Shelf } from './order.shelves.ts';
 
 interface Decided {
   placement: Placement;
@@ -31,31 +31,34 @@ export interface RefusedPlacement {
 /** What joins the transaction of a batch: it is told what is stored there and what was refused before. */
 export type Alongside = (tx: Tx, placed: readonly (Order & { _id: string })[], refused: readonly RefusedPlacement[]) => Promise<void>;
 
+/** What may come with a batch. */
+export interface BatchAid {
+  /** Writes into the same transaction (imports). */
+  alongside?: Alongside;
+  /** What was decided for it before its turn had come. */
+  ahead?: Verdicts;
+  /** Told when little but the commit is left to do. */
+  nearlyDone?(): void;
+}
+
+/** What becomes of a batch: orders with their numbers, and refusals. */
+export interface Verdicts {
+  decided: { index: number; item: Decided }[];
+  refused: RefusedPlacement[];
+}
+
 /**
  * Places a batch: reads everything for all of it, decides each request in turn, and commits what was accepted in one
  * transaction whose guards hold in the database. Each request gets its own outcome; throws BatchConflict when a guard
- * met a changed row, so that the caller reads again. `alongside` writes into the same transaction (imports).
+ * met a changed row, so that the caller reads again.
  */
-export async function placeBatch(placements: readonly Placement[], alongside?: Alongside): Promise<Outcome<Row<Order>>[]> {
-  const shelves = await readShelves(placements);
+export async function placeBatch(placements: readonly Placement[], { alongside, ahead, nearlyDone }: BatchAid = {}): Promise<Outcome<Row<Order>>[]> {
+  const { decided, refused } = (await stillGood(placements, ahead)) ?? (await numbered(decideOn(placements, await readShelves(placements))));
   const outcomes: (Outcome<Row<Order>> | undefined)[] = placements.map(() => undefined);
-  const decided: { index: number; item: Decided }[] = [];
-  const refused: RefusedPlacement[] = [];
-  placements.forEach((placement, index) => {
-    const shelf = shelves.get(placement.ctx.companyId);
-    if (!shelf) throw new Error('Every company of a batch has a shelf');
-    try {
-      decided.push({ index, item: decide(placement, shelf) });
-    } catch (error) {
-      if (!(error instanceof AppError)) throw error;
-      outcomes[index] = { ok: false, error };
-      refused.push({ index, error });
-    }
-  });
+  for (const { index, error } of refused) outcomes[index] = { ok: false, error };
   if (decided.length > 0 || alongside) {
     const items = decided.map((d) => d.item);
-    await number(items);
-    const rows = await commit(items, alongside && ((tx, placed) => alongside(tx, placed, refused)));
+    const rows = await commit(items, { nearlyDone, alongside: alongside && ((tx, placed) => alongside(tx, placed, refused)) });
     decided.forEach(({ index }, i) => {
       const row = rows[i];
       if (row) outcomes[index] = { ok: true, value: row };
@@ -65,8 +68,39 @@ export async function placeBatch(placements: readonly Placement[], alongside?: A
 }
 
 /** The lane's view of `placeBatch`. */
-export function placeLaneBatch(batch: readonly LaneItem<Placement>[]): Promise<Outcome<Row<Order>>[]> {
-  return placeBatch(batch.map((b) => b.input));
+export function placeLaneBatch(batch: readonly LaneItem<Placement>[], aid: LaneAid<Verdicts>): Promise<Outcome<Row<Order>>[]> {
+  return placeBatch(batch.map((b) => b.input), aid);
+}
+
+/** Decides a batch while the one before it is being committed, so that its turn begins with writing. */
+export async function decideAhead(batch: readonly LaneItem<Placement>[]): Promise<Verdicts> {
+  const placements = batch.map((b) => b.input);
+  const verdicts = decideOn(placements, await readGoods(placements));
+  return verdicts.refused.length > 0 ? verdicts : numbered(verdicts);
+}
+
+/**
+ * What was decided ahead, if it may be written: the guards hold it against stock and coupons as they are now, and no order
+ * has come with one of its external ids. Nobody is refused ahead, for stock may have come in since.
+ */
+async function stillGood(placements: readonly Placement[], ahead: Verdicts | undefined): Promise<Verdicts | undefined> {
+  if (!ahead || ahead.refused.length > 0) return undefined;
+  return (await readExisting(placements)).length === 0 ? ahead : undefined;
+}
+
+function decideOn(placements: readonly Placement[], shelves: ReadonlyMap<string, Shelf>): Verdicts {
+  const verdicts: Verdicts = { decided: [], refused: [] };
+  placements.forEach((placement, index) => {
+    const shelf = shelves.get(placement.ctx.companyId);
+    if (!shelf) throw new Error('Every company of a batch has a shelf');
+    try {
+      verdicts.decided.push({ index, item: decide(placement, shelf) });
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+      verdicts.refused.push({ index, error });
+    }
+  });
+  return verdicts;
 }
 
 function decide({ ctx, request }: Placement, shelf: Shelf): Decided {
@@ -147,18 +181,24 @@ function newOrder({ actor }: Ctx, request: OrderRequest, allocation: Allocation)
   };
 }
 
-async function number(items: readonly Decided[]): Promise<void> {
-  const byCompany = groupedBy(items, (item) => item.placement.ctx.companyId);
+async function numbered(verdicts: Verdicts): Promise<Verdicts> {
+  const byCompany = groupedBy(verdicts.decided.map((d) => d.item), (item) => item.placement.ctx.companyId);
   for (const [companyId, own] of byCompany) {
     const numbers = await takeOrderNumbers(companyId, own.length);
     own.forEach((item, i) => {
       item.order.orderNumber = numbers[i] ?? '';
     });
   }
+  return verdicts;
+}
+
+interface CommitAid {
+  alongside: ((tx: Tx, placed: readonly (Order & { _id: string })[]) => Promise<void>) | undefined;
+  nearlyDone: (() => void) | undefined;
 }
 
 /** Cold rows first, hot rows (coupon, stock) last and sorted, so that transactions meet late and in one order. */
-async function commit(items: readonly Decided[], alongside?: (tx: Tx, placed: readonly (Order & { _id: string })[]) => Promise<void>): Promise<Row<Order>[]> {
+async function commit(items: readonly Decided[], { alongside, nearlyDone }: CommitAid): Promise<Row<Order>[]> {
   const [first] = items;
   const single = items.length === 1 && first && !alongside;
   const laneCtx = systemCtx('order-lane', single ? first.placement.ctx.companyId : PLATFORM_COMPANY_ID);
@@ -175,6 +215,7 @@ async function commit(items: readonly Decided[], alongside?: (tx: Tx, placed: re
       if (redemptions.length > 0) await redeemCoupons(ctx, redemptions);
       const moves = reservationsOf(items.map(({ order }, i) => ({ tx: own[i] ?? ctx, order })));
       if (moves.length > 0) await reserveStock(ctx, moves);
+      nearlyDone?.();
       return rows;
     });
   } catch (error) {

@@ -28,17 +28,23 @@ export interface Shelf extends CompanyShelf {
 
 /** Reads everything that a batch is decided on, for all of its companies together: a few commands, whatever its size. */
 export async function readShelves(placements: readonly Placement[]): Promise<Map<string, Shelf>> {
-  const ctx = acrossCompanies(systemCtx('order-lane', PLATFORM_COMPANY_ID), 'orders of many companies are placed together');
+  const [shelves, existing] = await Promise.all([readGoods(placements), readExisting(placements)]);
+  for (const row of existing) if (row.externalId !== undefined) shelves.get(row.companyId)?.existing.set(row.externalId, row._id);
+  return shelves;
+}
+
+/** Shelves with products, stock and coupons, and no orders yet. */
+export async function readGoods(placements: readonly Placement[]): Promise<Map<string, Shelf>> {
+  const ctx = laneCtx();
   const byCompany = groupedBy(placements, (p) => p.ctx.companyId);
   const wanted = [...byCompany].map(([companyId, list]) => ({ companyId, skus: unique(list.flatMap((p) => p.request.lines.map((l) => l.sku))) }));
   const codes = [...byCompany]
     .map(([companyId, list]) => ({ companyId, codes: unique(list.flatMap((p) => (p.request.couponCode ? [p.request.couponCode] : []))) }))
     .filter((c) => c.codes.length > 0);
-  const [products, stock, coupons, existing] = await Promise.all([
+  const [products, stock, coupons] = await Promise.all([
     sellableBySku(ctx, wanted),
     readStock(ctx, wanted),
     codes.length > 0 ? readCoupons(ctx, codes) : Promise.resolve([]),
-    readExisting(ctx, byCompany),
   ]);
   const couponShelves = await readCouponShelves(ctx, byCompany, coupons);
   const shelves = new Map<string, Shelf>();
@@ -59,16 +65,24 @@ export async function readShelves(placements: readonly Placement[]): Promise<Map
   }
   // Ids sort by birth, so the oldest location comes first.
   for (const shelf of shelves.values()) for (const places of shelf.stock.values()) places.sort((a, b) => (a.locationId < b.locationId ? -1 : 1));
-  for (const row of existing) if (row.externalId !== undefined) shelves.get(row.companyId)?.existing.set(row.externalId, row._id);
   return shelves;
 }
 
-async function readExisting(ctx: Ctx, byCompany: ReadonlyMap<string, Placement[]>): Promise<Pick<Row<Order>, '_id' | 'companyId' | 'externalId'>[]> {
-  const branches = [...byCompany]
-    .map(([companyId, list]) => ({ companyId, externalId: { $in: list.flatMap((p) => (p.request.externalId === undefined ? [] : [p.request.externalId])) } }))
-    .filter((b) => b.externalId.$in.length > 0);
+type ExistingOrder = Pick<Row<Order>, '_id' | 'companyId' | 'externalId'>;
+
+/** The orders that have an external id of these by now. */
+export async function readExisting(placements: readonly Placement[]): Promise<ExistingOrder[]> {
+  const wished = placements.filter((p) => p.request.externalId !== undefined);
+  const branches = [...groupedBy(wished, (p) => p.ctx.companyId)].map(([companyId, list]) => ({
+    companyId,
+    externalId: { $in: list.flatMap(({ request }) => (request.externalId === undefined ? [] : [request.externalId])) },
+  }));
   if (branches.length === 0) return [];
-  return orders.find(ctx, { $or: branches }, { fields: ['companyId', 'externalId'] });
+  return orders.find(laneCtx(), { $or: branches }, { fields: ['companyId', 'externalId'] });
+}
+
+function laneCtx(): Ctx {
+  return acrossCompanies(systemCtx('order-lane', PLATFORM_COMPANY_ID), 'orders of many companies are placed together');
 }
 
 async function readCouponShelves(ctx: Ctx, byCompany: ReadonlyMap<string, Placement[]>, rows: readonly Row<Coupon>[]): Promise<(companyId: string) => CouponShelf> {

@@ -1,3 +1,4 @@
+import type mongoose from 'mongoose';
 import { database } from './connect.ts';
 import { pause } from '../pause.ts';
 import { runtime } from '../runtime.ts';
@@ -10,9 +11,9 @@ export interface FeedChange<R> {
 }
 
 export interface FeedOptions<R> {
-  /** One, or several over one stream. */
+  /** One, or several. */
   collection: string | readonly string[];
-  /** Which changes matter, as a $match on change events; the fewer the better. */
+  /** Which changes matter, as a $match on change events; the fewer the better. Others of the same collections may be heard too. */
   match: Record<string, unknown>;
   /** Called at the start and after every gap, once the stream is open: load what may have been missed. */
   onOpen(): Promise<void>;
@@ -21,52 +22,112 @@ export interface FeedOptions<R> {
   onBreak?(): void;
 }
 
+type Follower = Omit<FeedOptions<unknown>, 'onChange'> & { onChange(change: FeedChange<never>): void };
+type Stream = mongoose.mongo.ChangeStream;
+
 const RETRY_MS = 500;
+
+const followers = new Set<Follower>();
+let gathering = false;
+let current: { stop: AbortController; stream: Stream } | undefined;
+let turn: Promise<void> = Promise.resolve();
 
 /**
  * Follows committed changes of a collection, by all processes, for caches in memory. Resolves when the first load is
  * done; a broken stream is opened again and loaded again, so nothing is missed. The answer stops it.
+ *
+ * All followers of a process share one stream: the server looks at every write once for each stream that is open.
  */
 export async function followChanges<R>(options: FeedOptions<R>): Promise<() => Promise<void>> {
-  const stop = new AbortController();
-  let stream = await open(options);
-  const run = async (): Promise<void> => {
-    while (!stop.signal.aborted) {
-      try {
-        for await (const event of stream) {
-          if (!('documentKey' in event)) continue;
-          const row = 'fullDocument' in event ? (event.fullDocument as R | null | undefined) : undefined;
-          options.onChange({ collection: event.ns.coll, id: String(event.documentKey._id), row: row ?? undefined });
-        }
-      } catch (error) {
-        if (stop.signal.aborted) return;
-        runtime().log.warn('feed.broken', { collection: options.collection, error });
-      }
-      options.onBreak?.();
-      await pause(RETRY_MS, stop.signal);
-      if (stop.signal.aborted) return;
-      stream = await open(options).catch(() => stream);
-      // The stop may have come while the stream was being opened again.
-      if (stop.signal.aborted) await stream.close().catch(() => undefined);
-    }
-  };
-  void run();
+  followers.add(options);
+  if (!gathering) {
+    await inTurn(reopen).catch((error: unknown) => {
+      followers.delete(options);
+      throw error;
+    });
+  }
   return async () => {
-    stop.abort();
-    // Not awaited to its end: the driver's request for news may hang for a second more, and hears of the stop then.
-    await stream.close().catch(() => undefined);
+    followers.delete(options);
+    if (followers.size === 0) await inTurn(close);
   };
 }
 
-/** The stream starts at a moment before the load, so a change between the two is heard, perhaps twice. */
-async function open<R>({ collection, match, onOpen }: FeedOptions<R>) {
+/** Until the returned function is called, followers only sign up; it opens the stream for all of them and lets them load. */
+export function gatherFollowers(): () => Promise<void> {
+  gathering = true;
+  return async () => {
+    gathering = false;
+    if (followers.size > 0) await inTurn(reopen);
+  };
+}
+
+function inTurn(step: () => Promise<void>): Promise<void> {
+  const done = turn.then(step);
+  turn = done.catch(() => undefined);
+  return done;
+}
+
+async function close(): Promise<void> {
+  const ending = current;
+  current = undefined;
+  ending?.stop.abort();
+  // Not awaited to its end: the driver's request for news may hang for a second more, and hears of the stop then.
+  await ending?.stream.close().catch(() => undefined);
+}
+
+async function reopen(): Promise<void> {
+  if (current) tellBreak();
+  await close();
+  const stop = new AbortController();
+  const stream = await open();
+  current = { stop, stream };
+  void listen(stream, stop.signal);
+}
+
+async function listen(first: Stream, signal: AbortSignal): Promise<void> {
+  let stream = first;
+  while (!signal.aborted) {
+    try {
+      for await (const event of stream) {
+        if (!('documentKey' in event)) continue;
+        const row = 'fullDocument' in event ? (event.fullDocument as unknown) : undefined;
+        tell({ collection: event.ns.coll, id: String(event.documentKey._id), row: row ?? undefined });
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      runtime().log.warn('feed.broken', { error });
+    }
+    if (signal.aborted) return;
+    tellBreak();
+    await pause(RETRY_MS, signal);
+    if (signal.aborted) return;
+    stream = await open().catch(() => stream);
+    // The stop may have come while the stream was being opened again.
+    if (signal.aborted) await stream.close().catch(() => undefined);
+    else if (current) current.stream = stream;
+  }
+}
+
+function tell(change: FeedChange<unknown>): void {
+  for (const follower of followers) if ([follower.collection].flat().includes(change.collection)) follower.onChange(change as FeedChange<never>);
+}
+
+function tellBreak(): void {
+  for (const follower of followers) follower.onBreak?.();
+}
+
+/** The stream starts at a moment before the loads, so a change between the two is heard, perhaps twice. */
+async function open(): Promise<Stream> {
   const db = database();
   const { operationTime } = await db.command({ ping: 1 });
-  const names = [collection].flat();
-  const [only] = names;
-  const source = names.length === 1 && only !== undefined ? db.collection(only) : db;
-  const pipeline = [{ $match: { $and: [{ 'ns.coll': { $in: names } }, match] } }];
-  const stream = source.watch(pipeline, { fullDocument: 'updateLookup', startAtOperationTime: operationTime });
-  await onOpen();
+  const all = [...followers];
+  const wanted = all.map(({ collection, match }) => ({ $and: [{ 'ns.coll': { $in: [collection].flat() } }, match] }));
+  const stream = db.watch([{ $match: { $or: wanted } }], { fullDocument: 'updateLookup', startAtOperationTime: operationTime });
+  try {
+    await Promise.all(all.map((follower) => follower.onOpen()));
+  } catch (error) {
+    await stream.close().catch(() => undefined);
+    throw error;
+  }
   return stream;
 }
