@@ -10,8 +10,7 @@ import { nowMs } from './clock.ts';
 import { beforeSignIn, requestCtx, type AnswerRecorder, type OutsideTx, type StoredAnswer } from './context.ts';
 import { AlreadyAnswered } from './db/answers.ts';
 import { AppError, HTTP_STATUS, invalid, invalidFields, preconditionRequired, type FieldFault } from './errors.ts';
-import { assertIdempotencyKey, claim, isStorableRefusal, storeAnswer, storedAnswer } from './idempotency.ts';
-import { sha256 } from './ids.ts';
+import { assertIdempotencyKey, claim, hashOfRequest, isStorableRefusal, storeAnswer, storedAnswer } from './idempotency.ts';
 import type { AnyRoute, ConnectionFacts, FileAnswer, Input } from './route.ts';
 
 /** What the HTTP layer needs from outside; app.ts puts it together. */
@@ -149,9 +148,10 @@ async function serveIdempotent(route: AnyRoute, koa: KoaContext, base: OutsideTx
   const scope = base.actor.kind === 'anonymous' ? 'public' : base.companyId;
   // The route and its parameters, not the path as it was written: other letters or escapes do not make another call.
   const path = route.path.replace(/:(\w+)/g, (_, name: string) => encodeURIComponent(String(input.params[name])));
-  const key = `${scope}|${route.method} ${path}|${input.idempotencyKey ?? ''}`;
+  const whose = route.answersSecret ? ` by ${base.actor.id}` : '';
+  const key = `${scope}|${route.method} ${path}${whose}|${input.idempotencyKey ?? ''}`;
   // A stream is hashed while the handler reads it; the handler then asks for the earlier answer itself.
-  const requestHash = route.rawBody === 'stream' ? '' : sha256(input.rawBody);
+  const requestHash = route.rawBody === 'stream' ? '' : hashOfRequest(input.rawBody);
   const earlierAnswer = async (): Promise<StoredAnswer | undefined> => (requestHash === '' ? undefined : storedAnswer(key, requestHash));
   const release = await claim(key);
   if (!release) {

@@ -1,3 +1,4 @@
+import { createHmac } from 'node:crypto';
 import { gathered } from './batch.ts';
 import { now, nowMs } from './clock.ts';
 import type { AnswerRecorder, StoredAnswer } from './context.ts';
@@ -5,6 +6,7 @@ import { AlreadyAnswered, answerRow, openAnswer, type AnswerRow } from './db/ans
 import { machineRows } from './db/machine-rows.ts';
 import { declareSealedRows } from './db/renew-rows.ts';
 import { AppError, conflict, invalidFields } from './errors.ts';
+import { runtime } from './runtime.ts';
 
 const KEY = /^[\x21-\x7e]{1,255}$/;
 const WAIT_MS = 5_000;
@@ -31,6 +33,11 @@ const running = new Map<string, Promise<void>>();
 /** 400 unless the header is 1 to 255 visible characters. */
 export function assertIdempotencyKey(key: string): void {
   if (!KEY.test(key)) throw invalidFields([{ path: 'Idempotency-Key', message: 'Send 1 to 255 visible ASCII characters' }]);
+}
+
+/** What another body under the same key is known by. Keyed: bodies hold passwords and phones, which a plain hash would let anybody guess. */
+export function hashOfRequest(body: Buffer | string): string {
+  return createHmac('sha256', runtime().config.tokenPepper ?? '').update('dakiya.request|').update(body).digest('base64url');
 }
 
 /** The stored answer for this key, or undefined; 409 `idempotency_key_reused` when it was given for another body. */

@@ -66,6 +66,8 @@ export interface Route<P, Q, B, R, V> {
   limit?: LimitName;
   /** `required`: 400 without an Idempotency-Key. Absent: the header is ignored. */
   idempotent?: 'required' | 'accepted';
+  /** True: the answer tells a secret, so that only its own caller has it replayed, not his whole company. */
+  answersSecret?: boolean;
   /** True: 428 without If-Match. `accepted`: the command decides what it may go without. */
   ifMatch?: boolean | 'accepted';
   params?: Joi.ObjectSchema<P>;

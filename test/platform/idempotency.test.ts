@@ -3,7 +3,8 @@ import { companyRoutes } from '../../src/modules/companies/company.routes.ts';
 import { answerRow, type AnswerRow } from '../../src/platform/db/answers.ts';
 import { withTransaction } from '../../src/platform/db/transaction.ts';
 import { conflict, notFound, unavailable } from '../../src/platform/errors.ts';
-import { newId, sha256 } from '../../src/platform/ids.ts';
+import { hashOfRequest } from '../../src/platform/idempotency.ts';
+import { newId } from '../../src/platform/ids.ts';
 import { field, route, shape } from '../../src/platform/route.ts';
 import { gate, openHouse, serveRoutes, tokenOf, type House, type Reply, type Served } from './house.ts';
 import { books } from './shelf.ts';
@@ -150,7 +151,7 @@ describe('idempotency', () => {
   it('another process that answers first: this one undoes its own effect and replays', async () => {
     const body = JSON.stringify({ title: 'race' });
     onEnter = async () => {
-      const row = await answerRow({ key: `${companyId}|post /books|race`, requestHash: sha256(body), companyId, status: 201, body: '{"id":"theirs"}' }, Date.now());
+      const row = await answerRow({ key: `${companyId}|post /books|race`, requestHash: hashOfRequest(body), companyId, status: 201, body: '{"id":"theirs"}' }, Date.now());
       await house.db.collection<{ _id: string }>('idempotency').insertOne(row);
     };
     const answer = await served.call('POST', '/books', { token, raw: body, key: 'race', headers: { 'content-type': 'application/json' } });

@@ -89,8 +89,9 @@ export const courierRoutes = [
     method: 'post',
     path: '/v1/connections',
     summary: 'Connect with a courier; the answer shows the webhook token this once',
-    // No idempotent replay: it would have to keep the text of the token.
     permission: 'connections:write',
+    idempotent: 'accepted',
+    answersSecret: true,
     status: 201,
     body: shape<ConnectionInput>({
       courier: field.text(50).required(),

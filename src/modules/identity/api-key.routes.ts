@@ -12,8 +12,9 @@ export const apiKeyRoutes = [
     method: 'post',
     path: '/v1/api-keys',
     summary: 'Make an API key; its text is shown this once',
-    // No idempotent replay: it would have to keep the text of the key.
     permission: 'api-keys:write',
+    idempotent: 'accepted',
+    answersSecret: true,
     status: 201,
     body: shape<NewApiKey>({
       name: field.text(100).required(),
@@ -61,6 +62,8 @@ export const apiKeyRoutes = [
     path: '/v1/api-keys/:id/rotate',
     summary: 'Give an API key a new text; the old one stays good for overlapSeconds (default one day)',
     permission: 'api-keys:write',
+    idempotent: 'accepted',
+    answersSecret: true,
     params: idParams,
     body: shape<{ overlapSeconds?: number }>({ overlapSeconds: field.count(0, 30 * DAY_SECONDS) }),
     response: mintedKeyShape,

@@ -28,7 +28,7 @@ export interface KnownApiKey {
   lastUsedAt?: Date;
 }
 
-/** A key with its text, which is shown this once and stored nowhere. */
+/** A key with its text, which is shown this once; only a replay of the same request tells it again, for a day. */
 export interface MintedApiKey {
   row: Row<ApiKey>;
   key: string;
@@ -47,8 +47,8 @@ export async function createApiKey(ctx: OutsideTx, input: NewApiKey): Promise<Mi
   const { key, secret } = newApiKey(id);
   const hash = kit().tokens.hash('apiKey', secret);
   const { limitPerMinute } = input;
-  const row = await withTransaction(ctx, async (ctx) => {
-    const made = await apiKeys.insert(ctx, {
+  return withTransaction(ctx, async (ctx) => {
+    const row = await apiKeys.insert(ctx, {
       _id: id,
       name,
       scopes: [...new Set(input.scopes)],
@@ -58,25 +58,24 @@ export async function createApiKey(ctx: OutsideTx, input: NewApiKey): Promise<Mi
       ...(limitPerMinute === undefined ? {} : { limitPerMinute }),
     });
     await tellOfKey(ctx, 'api_key_created', id);
-    return made;
+    return { row, key };
   });
-  return { row, key };
 }
 
 /** Gives a key a new secret; the old one stays good for `overlapSeconds`. 409 `api_key_revoked`. */
 export async function rotateApiKey(ctx: OutsideTx, id: string, overlapSeconds: number): Promise<MintedApiKey> {
   const { key, secret } = newApiKey(id);
   const hash = kit().tokens.hash('apiKey', secret);
-  const row = await withTransaction(ctx, async (ctx) => {
+  const minted = await withTransaction(ctx, async (ctx) => {
     const before = await apiKeys.get(ctx, id);
     const previous = { previousHash: before.hash, previousUntil: new Date(nowMs() + overlapSeconds * 1000) };
     const guard = { where: { hash: before.hash, revokedAt: { $exists: false } }, otherwise: revoked };
-    const rotated = await apiKeys.update(ctx, id, { $set: { hash, ...previous, rotatedBy: ctx.actor.id } }, guard);
+    const row = await apiKeys.update(ctx, id, { $set: { hash, ...previous, rotatedBy: ctx.actor.id } }, guard);
     await tellOfKey(ctx, 'api_key_rotated', id);
-    return rotated;
+    return { row, key };
   });
   forgetApiKeys(id);
-  return { row, key };
+  return minted;
 }
 
 /** Ends a key for good, at once here and within a second elsewhere; 409 `api_key_revoked` the second time. */

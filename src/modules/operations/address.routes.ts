@@ -49,6 +49,7 @@ export const addressRoutes = [
     summary: 'Block an address (of IPv6 its network of 64 bits), for an hour unless told; replaces a block that it has',
     description: 'Holds for every call from there within about a second, except for signed-in staff who may lift it.',
     permission,
+    idempotent: 'accepted',
     status: 201,
     body: shape<BlockRequest>({ address: field.text(50).required(), reason: field.text(500).required(), seconds: field.count(1, 31_536_000) }),
     response: blockedAddressShape,
