@@ -1,4 +1,4 @@
-import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { chmod, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '../src/config.ts';
 import { addProduct, type ProductInput } from '../src/modules/catalog/index.ts';
@@ -12,6 +12,7 @@ import { nowMs } from '../src/platform/clock.ts';
 import { beforeSignIn, systemCtx, type OutsideTx } from '../src/platform/context.ts';
 import { withTransaction } from '../src/platform/db/transaction.ts';
 import { AppError } from '../src/platform/errors.ts';
+import { makeFolder } from '../src/platform/folders.ts';
 import { randomToken } from '../src/platform/ids.ts';
 import { pause } from '../src/platform/pause.ts';
 import { say } from './lib/output.ts';
@@ -118,7 +119,7 @@ async function demoPassword(config: Config): Promise<string> {
   const kept = await readFile(file, 'utf8').catch(() => '');
   if (kept.length >= 12) return kept;
   const password = `Namaste-${randomToken(6)}-7a`;
-  await mkdir(config.dataDir, { recursive: true });
+  await makeFolder(config.dataDir);
   await writeFile(file, password, { mode: 0o600 });
   await chmod(file, 0o600);
   return password;

@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { addLocation, getAnyCompany } from '../src/modules/companies/index.ts';
@@ -13,6 +13,7 @@ import { beforeSignIn, systemCtx, type OutsideTx } from '../src/platform/context
 import type { Row } from '../src/platform/db/collection.ts';
 import { withTransaction } from '../src/platform/db/transaction.ts';
 import { AppError } from '../src/platform/errors.ts';
+import { makeFolder } from '../src/platform/folders.ts';
 import { randomToken } from '../src/platform/ids.ts';
 import { formatRupees } from '../src/platform/money.ts';
 import type { FileAnswer } from '../src/platform/route.ts';
@@ -128,7 +129,7 @@ async function inBatches<A, B>(items: readonly A[], work: (part: A[]) => Promise
 /** Labels, manifests (with e-way bills where the law asks for one) and pickups; the papers go to DATA_DIR/simulations. */
 async function printPapers(ctx: OutsideTx, { config, service }: Session, parcels: readonly Parcel[]): Promise<string> {
   const folder = join(config.dataDir, 'simulations', ctx.companyId);
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   const progress = makeProgress('papers');
   let done = 0;
   for (let at = 0; at < parcels.length; at += BATCH) {

@@ -1,6 +1,7 @@
 import { createPrivateKey, generateKeyPairSync, randomBytes } from 'node:crypto';
-import { link, mkdir, readFile, rename, unlink, writeFile } from 'node:fs/promises';
+import { link, readFile, rename, unlink, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { makeFolder } from './platform/folders.ts';
 
 /** 32 bytes in hex. */
 export const HEX_KEY = /^[0-9a-f]{64}$/i;
@@ -68,7 +69,7 @@ export async function developmentSecrets(path: string): Promise<{ secrets: Recor
   const missing = [...GENERATED_SECRETS].filter(([name]) => kept?.[name] === undefined);
   if (kept !== undefined && missing.length === 0) return { secrets: kept, born: false };
   const secrets = { ...kept, ...Object.fromEntries(missing.map(([name, make]) => [name, make()])) };
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  await makeFolder(dirname(path), 0o700);
   const temporary = `${path}.${randomBytes(6).toString('hex')}`;
   await writeFile(temporary, `${JSON.stringify(secrets, null, 2)}\n`, { mode: 0o600, flag: 'wx' });
   if (kept !== undefined) {

@@ -21,6 +21,12 @@ function tooLarge(maxBytes: number): AppError {
   return new AppError('too_large', 'body_too_large', `The body may have ${maxBytes} bytes at most`);
 }
 
+/** 415 for a body in any coding: a few kilobytes can unfold into gigabytes, so bodies are taken as they are. */
+export function assertPlain(contentEncoding: string): void {
+  if (contentEncoding === '' || contentEncoding.trim().toLowerCase() === 'identity') return;
+  throw new AppError('unsupported_type', 'unsupported_media_type', 'Send the body without Content-Encoding: compressed bodies are not taken');
+}
+
 /** True for the content types that are read as JSON. */
 export function isJson(contentType: string): boolean {
   const type = contentType.split(';', 1)[0]?.trim().toLowerCase() ?? '';

@@ -5,7 +5,7 @@ import type { Context as KoaContext } from 'koa';
 import type { AddressGate } from './address-gate.ts';
 import { BrowserAnswer, writeCookie } from './browser.ts';
 import { authorize, identify, type Authenticator, type Identity } from './auth.ts';
-import { isJson, MAX_BODY_BYTES, parseJson, readBody } from './body.ts';
+import { assertPlain, isJson, MAX_BODY_BYTES, parseJson, readBody } from './body.ts';
 import { nowMs } from './clock.ts';
 import { beforeSignIn, requestCtx, type AnswerRecorder, type OutsideTx, type StoredAnswer } from './context.ts';
 import { AlreadyAnswered } from './db/answers.ts';
@@ -103,6 +103,7 @@ function send(koa: KoaContext, route: AnyRoute, result: unknown, check: boolean)
   if (isFile(view)) {
     if (!view.inline) koa.set('Content-Disposition', `attachment; filename="${view.filename.replace(/[^\w.-]/g, '_')}"`);
     else koa.set('Content-Security-Policy', PAGE_POLICY);
+    koa.status = view.status ?? 200;
     koa.type = view.contentType;
     koa.body = view.content;
     return;
@@ -215,6 +216,7 @@ async function readInput(route: AnyRoute, koa: KoaContext, connection: Connectio
   };
   const params = check(route.params, koa['params'] ?? {}, true, 'path');
   const query = check(route.query, koa.querystring === '' ? {} : koa.query, true, 'query');
+  if (route.body ?? route.rawBody) assertPlain(koa.get('content-encoding'));
   const raw = route.rawBody === 'stream' || koa.method === 'GET' ? EMPTY : await readBody(koa.req, route.maxBodyBytes ?? MAX_BODY_BYTES);
   const body = holdsFields(route, koa, raw) ? check(route.body, parseJson(koa.get('content-type'), raw), false, 'body') : {};
   const idempotencyKey = koa.get('idempotency-key') || undefined;

@@ -37,7 +37,7 @@ function errorAnswers(route: AnyRoute): Json {
     ...(mayFindNothing(route) ? { 404: errorAnswer('Not found, or another company’s') } : {}),
     ...(route.errors || route.idempotent ? { 409: errorAnswer(`Refused by the state of things${own}`) } : {}),
     ...(route.ifMatch ? { 412: errorAnswer('stale_version'), 428: errorAnswer('precondition_required') } : {}),
-    ...(route.body || route.rawBody === 'stream' ? { 413: errorAnswer('body_too_large'), 415: errorAnswer('unsupported_media_type') } : {}),
+    ...(route.body || route.rawBody ? { 413: errorAnswer('body_too_large'), 415: errorAnswer('unsupported_media_type') } : {}),
     ...(route.limit === 'none' ? {} : { 429: errorAnswer('rate_limited') }),
     503: errorAnswer('Busy or a dependency is away; Retry-After says when'),
   };

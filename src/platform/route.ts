@@ -27,6 +27,8 @@ export interface FileAnswer {
   content: Buffer | Readable;
   /** True: shown in the browser (pages); the default is to save it. */
   inline?: boolean;
+  /** Default 200. */
+  status?: number;
 }
 
 /** What reaches a handler: validated, typed, nothing else. */

@@ -125,6 +125,7 @@ describe('backup and restore', function () {
       [['import', '--company', unknown, 'data/samples/shopify-orders.csv'], 1, /^There is no such company$/m],
       [['simulate', '--company', unknown], 1, /^There is no such company$/m],
       [['backup', '--out', join(backup, 'manifest.json')], 1, /manifest\.json cannot be made \(EEXIST\)/],
+      [['backup', '--out', '/proc/dakiya/backup'], 1, /backup cannot be made \(ENOENT\)/],
       [['--help'], 0, /^$/],
     ];
     for (const [args, code, said] of cases) {

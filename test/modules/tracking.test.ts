@@ -277,7 +277,11 @@ describe('tracking', () => {
     }
     assert.ok(page.body.includes('&lt;img') && !page.body.includes('<img'));
     assert.equal((await world.api('GET', '/v1/track/NOSUCH123')).status, 404);
-    assert.equal((await world.api('GET', '/track/NOSUCH123')).status, 404);
+    assert.equal((await world.api('GET', '/track/NOSUCH123')).body.error.code, 'shipment_not_found');
+    const unknown = await world.api('GET', '/track/NOSUCH123', { headers: { accept: 'text/html,application/xhtml+xml,*/*;q=0.8' } });
+    assert.deepEqual([unknown.status, unknown.headers.get('content-type')], [404, 'text/html; charset=utf-8']);
+    assert.match(unknown.body, /^<!doctype html>[^]*No parcel has this number[^]*<\/html>\n$/);
+    assert.ok(unknown.headers.get('content-security-policy')?.includes('style-src') && !unknown.body.includes('NOSUCH123'));
   });
 
   it('webhooks: authenticated by the connection’s token, stored raw before the answer, parsed by a job, repeats ignored', async () => {

@@ -1,6 +1,7 @@
 import { strict as assert } from 'node:assert';
 import { request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
+import { gzipSync } from 'node:zlib';
 import Joi from 'joi';
 import { companyRoutes } from '../../src/modules/companies/company.routes.ts';
 import { conflict, notFound, stale } from '../../src/platform/errors.ts';
@@ -136,6 +137,14 @@ describe('http', () => {
       assert.ok(head.includes(`X-Request-Id: ${error.requestId}`) && head.includes('Connection: close'), head);
     }
     assert.equal((await served.call('GET', '/list')).status, 200);
+  });
+
+  it('a body in any coding is 415, also as a form or signed bytes; identity is none', async () => {
+    const json = { 'content-type': 'application/json' };
+    for (const coding of ['gzip', 'br', 'deflate', 'identity, gzip', 'nonsense']) {
+      assert.deepEqual(await code('POST', '/nested', { raw: gzipSync('{"title":"x"}'), headers: { ...json, 'content-encoding': coding } }), [415, 'unsupported_media_type'], coding);
+    }
+    assert.deepEqual(await code('POST', '/nested', { raw: '{"title":"x"}', headers: { ...json, 'content-encoding': 'Identity' } }), [200, 'none']);
   });
 
   it('another content type is 415; what is no JSON object is 400 malformed_json', async () => {

@@ -17,7 +17,6 @@ function words(status: string): string {
 
 /** The page that a buyer sees: where the parcel is and where it was, nothing about people. */
 export function trackingPage({ shipment, tracking }: Tracked): FileAnswer {
-  const awb = escapeHtml(shipment.awb ?? '');
   const events = tracking.events
     .filter((event) => event.status !== 'unmapped' && !event.future)
     .reverse()
@@ -25,13 +24,27 @@ export function trackingPage({ shipment, tracking }: Tracked): FileAnswer {
       const place = location === undefined ? '' : `<span>${escapeHtml(location)}</span>`;
       return `<li><strong>${escapeHtml(words(status))}</strong><time datetime="${occurredAt.toISOString()}">${escapeHtml(indianTime.format(occurredAt))} IST</time>${place}</li>`;
     });
+  return page(`Parcel ${shipment.awb ?? ''}`, `Parcel ${shipment.awb ?? ''} with ${shipment.courier}`, `<p class="status">${escapeHtml(words(tracking.status))}</p>
+<ol>
+${events.join('\n') || '<li>No movement yet</li>'}
+</ol>`);
+}
+
+/** What a buyer sees for a number that no parcel has; the number itself is not repeated. */
+export function unknownParcelPage(): FileAnswer {
+  const advice = 'Look at the number once more: it stands on the label and in the message of the shop. A new parcel may take some hours to be known here.';
+  return { ...page('Parcel not found', 'Parcel tracking', `<p class="status">No parcel has this number</p>\n<p>${advice}</p>`), status: 404 };
+}
+
+/** `main` is HTML, the rest text. */
+function page(title: string, heading: string, main: string): FileAnswer {
   const html = `<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="robots" content="noindex">
-<title>Parcel ${awb}</title>
+<title>${escapeHtml(title)}</title>
 <style>
 body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 40rem; padding: 1.5rem; color: #1c1c1e; background: #fff; }
 h1 { font-size: 1.1rem; font-weight: 500; color: #555; margin: 0; }
@@ -44,11 +57,8 @@ time, span { color: #555; font-size: .9rem; }
 </head>
 <body>
 <main>
-<h1>Parcel ${awb} with ${escapeHtml(shipment.courier)}</h1>
-<p class="status">${escapeHtml(words(tracking.status))}</p>
-<ol>
-${events.join('\n') || '<li>No movement yet</li>'}
-</ol>
+<h1>${escapeHtml(heading)}</h1>
+${main}
 </main>
 </body>
 </html>

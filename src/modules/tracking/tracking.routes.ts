@@ -6,8 +6,8 @@ import { NDR_REASONS, shipmentShape, shipmentView, SHIPMENT_STATUSES, type NdrRe
 import { playParcel, type PlayRequest, type PlayResult } from './play.service.ts';
 import type { ScanReport } from './scan.record.ts';
 import { SCAN_SOURCES, type ScanSource } from './scan.rules.ts';
-import { trackingPage } from './tracking.page.ts';
-import { acceptScans, setStatus, trackPublicly, trackShipment, type ScanEventInput, type StatusInput, type Tracked } from './tracking.service.ts';
+import { trackingPage, unknownParcelPage } from './tracking.page.ts';
+import { acceptScans, setStatus, trackForPage, trackPublicly, trackShipment, type ScanEventInput, type StatusInput, type Tracked } from './tracking.service.ts';
 import { receiveWebhook } from './webhook.service.ts';
 
 interface EventView {
@@ -206,13 +206,13 @@ const trackRoutes = [
   route({
     method: 'get',
     path: '/track/:awb',
-    summary: 'The same as a page',
+    summary: 'The same as a page; who asks for one (Accept: text/html) has an unknown number told as a page too',
     permission: 'public',
     limit: 'public',
     params: awbParams,
     response: 'text/html',
-    handle: (ctx, { params }) => trackPublicly(ctx, params.awb),
-    view: trackingPage,
+    handle: (ctx, { params, browser }) => trackForPage(ctx, params.awb, browser.wantsPage),
+    view: (found) => (found ? trackingPage(found) : unknownParcelPage()),
   }),
 ];
 

@@ -1,7 +1,7 @@
 import { now, nowMs } from '../../platform/clock.ts';
 import { acrossCompanies, PLATFORM_COMPANY_ID, systemCtx, type Ctx, type OutsideTx } from '../../platform/context.ts';
 import type { Row } from '../../platform/db/collection.ts';
-import { conflict, notFound, stale } from '../../platform/errors.ts';
+import { AppError, conflict, notFound, stale } from '../../platform/errors.ts';
 import { makeFaults } from '../../platform/faults.ts';
 import { awbText, genericRawScan, mapCode, mapGenericEvent, statusTableOf, type CodeMeaning, type GenericEvent, type RawScan } from '../couriers/index.ts';
 import {
@@ -135,6 +135,14 @@ export async function trackShipment(ctx: Ctx, idOrAwb: string): Promise<Tracked>
 /** The same for anybody who has the number; the caller shows nothing personal. */
 export async function trackPublicly(ctx: Ctx, awb: string): Promise<Tracked> {
   return tracked(await findPublicShipment(ctx, awb));
+}
+
+/** The same for people: undefined where a page shall say that there is no such parcel. */
+export async function trackForPage(ctx: Ctx, awb: string, wantsPage: boolean): Promise<Tracked | undefined> {
+  return trackPublicly(ctx, awb).catch((error: unknown) => {
+    if (wantsPage && error instanceof AppError && error.kind === 'not_found') return undefined;
+    throw error;
+  });
 }
 
 async function tracked(shipment: Row<Shipment>): Promise<Tracked> {

@@ -1,8 +1,9 @@
 import { constants } from 'node:fs';
-import { access, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { access, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { monotonicMs } from '../clock.ts';
+import { makeFolder } from '../folders.ts';
 import { type MongodBinary, type ResolveOptions, resolveMongod } from './mongod-binary.ts';
 import { choosePort, isListening, lastErrors, lockedBy, SET_NAME, spawnMongod } from './mongod-process.ts';
 import { type Attempt, becomePrimary, connectTo, identify, START_LIMIT_MS, untilPrimary } from './primary.ts';
@@ -60,7 +61,7 @@ interface Paths {
  */
 export async function startEmbedded(options: EmbeddedOptions): Promise<Embedded> {
   const paths = pathsOf(resolve(options.dataDir));
-  await mkdir(paths.root, { recursive: true });
+  await makeFolder(paths.root);
   return await withFileLock(paths.lock, async () => {
     const note = await readNote(paths.note);
     const running = note === undefined ? undefined : await adopt(paths, note, 2_000);
@@ -143,7 +144,7 @@ async function start(paths: Paths, before: Note | undefined, options: EmbeddedOp
   for (let attempt = 1; ; attempt += 1) {
     // Written before the server exists, so that whoever is killed in between leaves a way to find it.
     await writeNote(paths.note, note);
-    await mkdir(paths.db, { recursive: true });
+    await makeFolder(paths.db);
     const result = await tryStart(paths, note, options);
     if (result.ok) {
       await writeNote(paths.note, { ...note, pid: result.pid, version: binary.version, established: true });

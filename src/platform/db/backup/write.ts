@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdir, open, readdir } from 'node:fs/promises';
+import { open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -7,6 +7,7 @@ import { createGzip } from 'node:zlib';
 import mongoose from 'mongoose';
 import { now } from '../../clock.ts';
 import { SetupError } from '../../embedded/setup-error.ts';
+import { makeFolder } from '../../folders.ts';
 import { connection, database } from '../connect.ts';
 import { makeDigest, rawBatches } from '../raw.ts';
 import { writeManifest, type BackupEntry } from './manifest.ts';
@@ -53,7 +54,7 @@ export async function writeBackup({ folder, gzip, version, tell }: BackupOptions
 }
 
 async function prepareFolder(folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true, mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
+  await makeFolder(folder, 0o700).catch((error: NodeJS.ErrnoException) => {
     throw new SetupError(`${folder} cannot be made (${error.code ?? error.message}); name a folder that does not exist or is empty`);
   });
   if ((await readdir(folder)).length > 0) throw new SetupError(`${folder} is not empty; a backup goes into a folder of its own`);
