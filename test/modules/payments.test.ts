@@ -14,6 +14,7 @@ import { withTransaction } from '../../src/platform/db/transaction.ts';
 import { AppError } from '../../src/platform/errors.ts';
 import { newId } from '../../src/platform/ids.ts';
 import { runtime } from '../../src/platform/runtime.ts';
+import { staffToken } from '../access/people.ts';
 import { race, startWorld, type Answer, type Merchant, type World } from '../support/world.ts';
 
 describe('payment rules', () => {
@@ -396,6 +397,12 @@ describe('payments', () => {
       }
       assert.equal(await orderStatus(shop, id), 'pending_payment');
       assert.equal(await world.db.collection('payment_events').countDocuments({ paymentId: body.id, outcome: 'amount_mismatch' }), 3);
+      const staff = await staffToken(world, 'operator');
+      const list = async (query = '') => (await world.api('GET', `/v1/admin/payment-events${query}`, { token: staff })).body.data as Record<string, unknown>[];
+      const own = (await list()).filter((row) => row['paymentId'] === body.id);
+      assert.deepEqual(own.map((row) => [row['amountPaise'], row['expectedPaise'], row['companyId'], row['outcome']]), [0, 49_901, 49_899].map((paise) => [paise, 49_900, shop.companyId, 'amount_mismatch']));
+      assert.ok((await list('?outcome=applied')).every((row) => row['outcome'] === 'applied'));
+      assert.equal((await world.api('GET', '/v1/admin/payment-events', { token: shop.token })).status, 403);
       await webhook(event('payment.captured', body.providerOrderId, 49_900, `pay_${shop.companyId}`));
       assert.equal(await orderStatus(shop, id), 'placed');
       await world.checks();

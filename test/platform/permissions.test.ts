@@ -69,6 +69,7 @@ const EXPECTED: Record<Permission, string> = {
   'admin:disputes': 'sm',
   'admin:sessions': 'sm',
   'admin:addresses': 'sm',
+  'admin:payments': 'sm',
   'admin:jobs': 'sm',
   'admin:checks': 'sm',
   'admin:audit': 'sm',

@@ -79,6 +79,8 @@ export const payments = defineCollection<Payment>({
   bounds: { history: 100, refunds: 50 },
 });
 
+export const EVENT_OUTCOMES = ['applied', 'repeated', 'unknown_type', 'unknown_order', 'amount_mismatch'] as const;
+
 /** One webhook of the provider, stored in the transaction of its effect, so that its repeat finds it. */
 export interface PaymentEvent {
   provider: ProviderName;
@@ -88,8 +90,10 @@ export interface PaymentEvent {
   paymentId?: string;
   providerOrderId?: string;
   providerPaymentId?: string;
-  outcome: 'applied' | 'repeated' | 'unknown_type' | 'unknown_order' | 'amount_mismatch';
+  outcome: (typeof EVENT_OUTCOMES)[number];
   amountPaise?: number;
+  /** What the payment asks for; with `amount_mismatch`. */
+  expectedPaise?: number;
   /** SHA-256 of the body; the body itself names the payer, so it is not kept. */
   bodyHash: string;
   receivedAt: Date;
@@ -109,12 +113,14 @@ export const paymentEvents = defineCollection<PaymentEvent>({
     providerPaymentId: { type: String },
     outcome: { type: String, required: true },
     amountPaise: { type: Number },
+    expectedPaise: { type: Number },
     bodyHash: { type: String, required: true },
     receivedAt: { type: Date, required: true },
   },
   indexes: [
     { keys: { eventId: 1 }, unique: true },
     { keys: { receivedAt: 1 }, expireAfterSeconds: KEEP_SECONDS },
+    { keys: { outcome: 1, _id: -1 } },
   ],
   // The row is itself the record of what came in.
   audited: false,

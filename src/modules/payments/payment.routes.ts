@@ -1,10 +1,11 @@
 import Joi from 'joi';
 import type { Row } from '../../platform/db/collection.ts';
 import { mapPage } from '../../platform/pagination.ts';
+import { present } from '../../platform/present.ts';
 import { field, idParams, pageOf, pageQueryKeys, route, shape } from '../../platform/route.ts';
-import { PAYMENT_STATUSES, type Payment } from './payment.model.ts';
+import { EVENT_OUTCOMES, PAYMENT_STATUSES, type Payment, type PaymentEvent } from './payment.model.ts';
 import { getPayment, listPayments, paySandbox, startOrderPayment, startTopup, verifyPayment, type PaymentQuery } from './payment.service.ts';
-import { receiveEvent } from './payment.webhook.ts';
+import { listEvents, receiveEvent, type EventQuery } from './payment.webhook.ts';
 import { configuredProvider } from './provider.ts';
 import { refundPayment, type RefundInput, type RefundResult } from './refund.service.ts';
 
@@ -100,6 +101,40 @@ function refundView({ payment, refund }: RefundResult): RefundView {
   };
 }
 
+interface EventView {
+  id: string;
+  companyId: string;
+  type: string;
+  outcome: string;
+  provider: string;
+  paymentId?: string;
+  providerOrderId?: string;
+  providerPaymentId?: string;
+  amountPaise?: number;
+  expectedPaise?: number;
+  receivedAt: string;
+}
+
+function eventView({ _id, companyId, type, outcome, provider, receivedAt, ...row }: Row<PaymentEvent>): EventView {
+  const { paymentId, providerOrderId, providerPaymentId, amountPaise, expectedPaise } = row;
+  const about = { paymentId, providerOrderId, providerPaymentId, amountPaise, expectedPaise };
+  return present({ id: _id, companyId, type, outcome, provider, ...about, receivedAt: receivedAt.toISOString() });
+}
+
+const eventShape = shape<EventView>({
+  id: field.id().required(),
+  companyId: field.id().required(),
+  type: Joi.string().required(),
+  outcome: Joi.string().valid(...EVENT_OUTCOMES).required(),
+  provider: Joi.string().required(),
+  paymentId: field.id(),
+  providerOrderId: Joi.string(),
+  providerPaymentId: Joi.string(),
+  amountPaise: Joi.number(),
+  expectedPaise: Joi.number(),
+  receivedAt: field.isoTime().required(),
+});
+
 /** 1 rupee to 1 crore. */
 const topupPaise = field.count(100, 1_000_000_000);
 
@@ -194,6 +229,17 @@ export const paymentRoutes = [
     errors: ['payment_not_refundable', 'refund_too_large', 'insufficient_balance', 'payment_not_found'],
     handle: (ctx, { params, body }) => refundPayment(ctx, params.id, body),
     view: refundView,
+  }),
+  route({
+    method: 'get',
+    path: '/v1/admin/payment-events',
+    summary: 'Events of the payment provider that ended so (default amount_mismatch: another amount than was asked for), newest first',
+    description: 'Kept 30 days. unknown_order is money for an order that is not ours; neither is credited, a person decides.',
+    permission: 'admin:payments',
+    query: Joi.object<EventQuery>({ ...pageQueryKeys, outcome: Joi.string().valid(...EVENT_OUTCOMES) }),
+    response: pageOf(eventShape),
+    handle: (ctx, { query }) => listEvents(ctx, query),
+    view: (page) => mapPage(page, eventView),
   }),
   route({
     method: 'post',

@@ -1,8 +1,10 @@
 import { now } from '../../platform/clock.ts';
-import { acrossCompanies, PLATFORM_COMPANY_ID, systemCtx, type OutsideTx, type Tx } from '../../platform/context.ts';
+import { acrossCompanies, PLATFORM_COMPANY_ID, systemCtx, type Ctx, type OutsideTx, type Tx } from '../../platform/context.ts';
+import type { Row } from '../../platform/db/collection.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { AppError, unauthenticated } from '../../platform/errors.ts';
 import { sha256 } from '../../platform/ids.ts';
+import type { Page, PageRequest } from '../../platform/pagination.ts';
 import { runtime } from '../../platform/runtime.ts';
 import { againOnConflict } from '../wallet/index.ts';
 import { paymentEvents, payments, type PaymentEvent } from './payment.model.ts';
@@ -38,13 +40,23 @@ export async function receiveEvent(ctx: OutsideTx, { rawBody, signature, eventId
     await againOnConflict(() =>
       withTransaction(own, async (ctx) => {
         const outcome = await apply(ctx, payment?._id, event);
-        await paymentEvents.insert(ctx, { ...row, outcome, ...(payment ? { paymentId: payment._id } : {}) });
+        const expected = payment && outcome === 'amount_mismatch' ? { expectedPaise: payment.amountPaise } : {};
+        await paymentEvents.insert(ctx, { ...row, outcome, ...expected, ...(payment ? { paymentId: payment._id } : {}) });
       }),
     );
   } catch (error) {
     // The same event came twice at once and the other one has committed.
     if (!(error instanceof AppError && error.code === 'payment_event_exists')) throw error;
   }
+}
+
+export interface EventQuery extends PageRequest {
+  outcome?: PaymentEvent['outcome'];
+}
+
+/** One page of the provider's events of all companies that ended so, newest first; for our staff. */
+export async function listEvents(ctx: Ctx, { outcome = 'amount_mismatch', ...request }: EventQuery): Promise<Page<Row<PaymentEvent>>> {
+  return paymentEvents.list(acrossCompanies(ctx, 'staff list'), { outcome }, request, { field: '_id', direction: -1 });
 }
 
 function facts({ type, providerOrderId, providerPaymentId, amountPaise }: ProviderEvent): Pick<PaymentEvent, 'type' | 'providerOrderId' | 'providerPaymentId' | 'amountPaise'> {
