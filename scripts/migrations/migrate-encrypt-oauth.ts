@@ -18,6 +18,7 @@ export const oauthTakeover: Takeover = {
   sources: ['users', 'integrations'],
   targets: ['users', 'oauth_grants', 'integrations'],
   fields: { users: [GOOGLE_ACCESS, GOOGLE_REFRESH], integrations: [SHOP] },
+  unique: { users: { path: 'email', max: 254, index: { name: 'users.email', scope: 'platform', form: 'email' } } },
   inspect: inspectOwner,
   convert: (collection, docs, help) => (collection === 'users' ? convertUsers(docs, help) : Promise.resolve({ integrations: docs.map((doc) => integrationRow(doc, help)) })),
 };

@@ -34,6 +34,8 @@ export class MigrationError extends Error {
 /** One direction of a migration. */
 export interface Work {
   plan(run: Run): Promise<Plan>;
+  /** Throws what must keep the whole run from beginning; asked before the first migration of it writes. */
+  assertPossible?(): Promise<void>;
   /** Runs or goes on with what a killed runner left. */
   run(run: Run, row: MigrationRow): Promise<object>;
 }

@@ -3,7 +3,7 @@ import mongoose from 'mongoose';
 import '../../src/modules.ts';
 import { kycTakeover } from '../../scripts/migrations/migrate-encrypt-kyc.ts';
 import type { Migration, Run } from '../../scripts/migrations/migration.ts';
-import { forgetBackups, runMigrations, type Wish } from '../../scripts/migrations/runner/run.ts';
+import { forgetBackups, planMigrations, runMigrations, type Wish } from '../../scripts/migrations/runner/run.ts';
 import { takeover, type OurRow } from '../../scripts/migrations/runner/takeover.ts';
 import { loadConfig, type Config } from '../../src/config.ts';
 import { connection, disconnect } from '../../src/platform/db/connect.ts';
@@ -46,7 +46,7 @@ describe('the guards of the migration runner', function () {
   beforeEach(async () => {
     config = shared;
     // The other collections and their indexes are made once: that takes longer than all these tests.
-    for (const name of ['companies', 'kycs', 'users', 'aadhaar_vault', 'migration_backups']) await db.collection(name).drop();
+    for (const name of ['companies', 'kycs', 'users', 'oauth_grants', 'integrations', 'aadhaar_vault', 'migration_backups']) await db.collection(name).drop();
     await migrationRows().deleteMany({ _id: { $ne: 'indexes' } });
     for (const name of ['companies', 'kycs', 'users']) await db.collection(name).insertMany((await legacySample(name)) as never);
     kept = await digests();
@@ -166,6 +166,29 @@ describe('the guards of the migration runner', function () {
     await db.collection('kycs').deleteOne({ _id: insertedId });
     await down();
     assert.deepEqual(await digests(), kept);
+  });
+
+  it('two users of one address: named by their ids before anything is written, and taken up once one has another', async () => {
+    const [one, two, three] = await db.collection('users').find(LEGACY_ROW, { sort: { _id: 1 }, limit: 3 }).toArray();
+    assert(one && two && three);
+    const users = db.collection('users');
+    const address = String(one['email']);
+    await users.updateOne({ _id: two._id }, { $set: { email: ` ${address.toUpperCase()} ` } });
+    const states = await migrationRows().find().toArray();
+    const before = await digestOf(db, 'users');
+    const said = await run({ direction: 'up' }).then(() => '', (error: Error) => error.message);
+    assert.match(said, new RegExp(`^1 rows cannot be taken up by migrate-encrypt-oauth beside others:\n {2}users ${two._id.toHexString()}: email is that of users ${one._id.toHexString()} too .*\n.*has written nothing`));
+    assert.ok(!said.toLowerCase().includes(address.toLowerCase()));
+    assert.deepEqual([await migrationRows().find().toArray(), await digestOf(db, 'users'), await digests(), await legacyLeft()], [states, before, kept, 300]);
+    const plans = await planMigrations(config, { direction: 'up' }, { step: () => undefined, event: () => undefined });
+    assert.deepEqual(plans.find(({ migration }) => migration === 'migrate-encrypt-oauth')?.plan.faults.map(({ id }) => id), [two._id.toHexString()]);
+
+    await users.updateOne({ _id: two._id }, { $set: { email: 'other@legacy.example.in' } });
+    await run({ direction: 'up', to: 'migrate-encrypt-oauth' });
+    // A row that comes later and has the address of one that is ours already.
+    const { insertedId } = await users.insertOne({ companyId: three['companyId'] as string, email: address, role: 'viewer' }, { bypassDocumentValidation: true });
+    await migrationRows().updateOne({ _id: 'migrate-encrypt-oauth' }, { $set: { state: 'running' } });
+    await assert.rejects(run({ direction: 'up', to: 'migrate-encrypt-oauth' }), new RegExp(`users ${insertedId.toHexString()}: email is that of users ${one._id.toHexString()} too`));
   });
 
   describe('verify what a migration made:', () => {

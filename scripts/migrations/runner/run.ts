@@ -42,7 +42,9 @@ export async function runMigrations(config: Config, wish: Wish, io: MigrationIo)
   try {
     await assertNotNewer();
     const ran: string[] = [];
-    for (const migration of await chosen(wish)) {
+    const wanted = await chosen(wish);
+    if (wish.direction === 'up') for (const { up } of wanted) await up.assertPossible?.();
+    for (const migration of wanted) {
       const run: Run = {
         config,
         owner: lock.owner,

@@ -2,9 +2,10 @@ import mongoose from 'mongoose';
 import { LEGACY_ROW } from '../../../src/platform/db/migration-state.ts';
 import { rawBatches } from '../../../src/platform/db/raw.ts';
 import { database } from '../../../src/platform/db/connect.ts';
-import { MigrationError, type Plan, type Run } from '../migration.ts';
+import { MigrationError, type Plan, type RowFault, type Run } from '../migration.ts';
 import { legacyReader } from './legacy-values.ts';
 import type { LegacyDoc, Takeover } from './takeover.types.ts';
+import { findTwins } from './takeover.unique.ts';
 
 const MOST_FAULTS = 20;
 
@@ -35,6 +36,7 @@ export async function planUp(spec: Takeover, run: Run): Promise<Plan> {
     }
   }
   if (failed > 0 && failed * 2 > enciphered) throw new MigrationError(wrongSecret(spec, run, { enciphered, failed }));
+  plan.faults.push(...(await findTwins(spec)));
   return plan;
 }
 
@@ -48,17 +50,27 @@ function wrongSecret({ name, sources }: Takeover, { config }: Run, { enciphered,
   return `LEGACY_ENCRYPTION_SECRET is not the secret that ${where} were written with: ${failed} of the first ${enciphered} enciphered values do not open. Nothing was written by ${name}`;
 }
 
+/** Refuses rows of which only one can be taken up, before the first write of the first migration: no choice of ours could be undone. */
+export async function assertAlone(spec: Takeover): Promise<void> {
+  const faults = await findTwins(spec);
+  if (faults.length === 0) return;
+  const what = `${faults.length} rows cannot be taken up by ${spec.name} beside others:`;
+  throw new MigrationError([what, ...listed(faults), 'This run has written nothing; migrations that ended earlier are whole. Then run the same command again.'].join('\n'));
+}
+
+function listed(faults: readonly RowFault[]): string[] {
+  const lines = faults.slice(0, MOST_FAULTS).map(({ collection, id, field, why }) => `  ${collection} ${id}: ${field} ${why}`);
+  return faults.length > MOST_FAULTS ? [...lines, `  and ${faults.length - MOST_FAULTS} more`] : lines;
+}
+
 /** Refuses unreadable rows before the first write, unless they shall be taken up without those fields. */
 export function assertReadable(spec: Takeover, run: Run, { faults }: Plan): void {
   const fatal = run.dropUnreadable ? faults.filter(({ collection, field }) => !spec.fields[collection]?.some((f) => f.path === field)) : faults;
   if (fatal.length === 0) return;
-  const lines = fatal.slice(0, MOST_FAULTS).map(({ collection, id, field, why }) => `  ${collection} ${id}: ${field} ${why}`);
-  const more = fatal.length > MOST_FAULTS ? [`  and ${fatal.length - MOST_FAULTS} more`] : [];
   throw new MigrationError(
     [
       `${fatal.length} values cannot be taken up by ${spec.name}:`,
-      ...lines,
-      ...more,
+      ...listed(fatal),
       'Nothing was written by this migration; the migrations before it are whole. Correct these rows in the database, or take them up',
       'without the fields that cannot be read (the sealed backup keeps them): npm run dakiya -- migrate up --drop-unreadable',
     ].join('\n'),

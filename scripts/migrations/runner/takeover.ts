@@ -1,5 +1,5 @@
 import type { Migration } from '../migration.ts';
-import { planUp } from './takeover.check.ts';
+import { assertAlone, planUp } from './takeover.check.ts';
 import { down, planDown } from './takeover.down.ts';
 import type { Takeover } from './takeover.types.ts';
 import { up } from './takeover.up.ts';
@@ -12,7 +12,7 @@ export function takeover(spec: Takeover): Migration {
     name: spec.name,
     reason: spec.reason,
     touches: [...new Set([...spec.sources, ...spec.targets])],
-    up: { plan: (run) => planUp(spec, run), run: (run, row) => up(spec, run, row) },
+    up: { assertPossible: () => assertAlone(spec), plan: (run) => planUp(spec, run), run: (run, row) => up(spec, run, row) },
     down: { plan: () => planDown(spec), run: (run, row) => down(spec, run, row) },
   };
 }

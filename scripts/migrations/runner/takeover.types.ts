@@ -1,5 +1,6 @@
 import type mongoose from 'mongoose';
 import type { MigrationName } from '../../../src/platform/db/migration-state.ts';
+import type { Blind } from '../../../src/platform/db/blind-index.ts';
 import type { RowFault, Run } from '../migration.ts';
 import type { BackupStore } from './backup-store.ts';
 import type { LegacyField, LegacyReader } from './legacy-values.ts';
@@ -19,6 +20,13 @@ export interface Help {
   value(doc: LegacyDoc, field: LegacyField): string | undefined;
 }
 
+/** A value that no two rows of the whole platform may have; `index` is that of our collection. */
+export interface UniqueField {
+  path: string;
+  max: number;
+  index: Blind;
+}
+
 /** A migration that takes up every row of the former product of some collections. */
 export interface Takeover {
   name: MigrationName;
@@ -30,6 +38,8 @@ export interface Takeover {
   fields: Readonly<Record<string, readonly LegacyField[]>>;
   /** Fields that `convert` looks rows up by, as `collection.field`: without an index each batch would read everything. */
   lookups?: readonly string[];
+  /** By collection, what two of its rows may not share. */
+  unique?: Readonly<Record<string, UniqueField>>;
   /** Further reasons why a row cannot be taken up. */
   inspect?(collection: string, doc: LegacyDoc): RowFault[];
   /** Our rows for some of theirs, by collection. Reads only. */
