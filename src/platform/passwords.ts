@@ -1,11 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import argon2 from 'argon2';
+import argon2 from '@node-rs/argon2';
 import { unavailable } from './errors.ts';
 
-/** OWASP's second recommended set for argon2id: 19 MiB, two passes, one lane. */
-const PARAMETERS = { type: argon2.argon2id, memoryCost: 19_456, timeCost: 2, parallelism: 1, hashLength: 32 } as const;
+/** OWASP's second recommended set for argon2id (the library's own kind): 19 MiB, two passes, one lane. */
+const PARAMETERS = { memoryCost: 19_456, timeCost: 2, parallelism: 1, outputLen: 32 } as const;
+/** How a hash in these parameters begins. */
+const FORM = `$argon2id$v=19$m=${PARAMETERS.memoryCost},t=${PARAMETERS.timeCost},p=${PARAMETERS.parallelism}$`;
 
 export interface Passwords {
   /** The argon2id hash to store; 503 `busy` when too many wait. */
@@ -32,7 +34,7 @@ export function makePasswords(options: { concurrency?: number; maxWaiting?: numb
         const fits = await argon2.verify(known ? storedHash : nobody, canonical(password));
         return known && fits;
       }),
-    needsRehash: (storedHash) => !storedHash.startsWith('$argon2id$') || argon2.needsRehash(storedHash, PARAMETERS),
+    needsRehash: (storedHash) => !storedHash.startsWith(FORM),
   };
 }
 
@@ -65,7 +67,7 @@ function canonical(password: string): string {
 /** A hash in the usual parameters that no password has: its salt and its digest are random. */
 function unmatchableHash(): string {
   const part = (bytes: number): string => randomBytes(bytes).toString('base64').replaceAll('=', '');
-  return `$argon2id$v=19$m=${PARAMETERS.memoryCost},t=${PARAMETERS.timeCost},p=${PARAMETERS.parallelism}$${part(16)}$${part(32)}`;
+  return `${FORM}${part(16)}$${part(32)}`;
 }
 
 /** Facts of the user that must not make up the password. */

@@ -27,8 +27,17 @@ export interface TokenPair {
   refreshToken: string;
 }
 
+/** The part of a slot that decides which one the next session takes, and whether the owner was told of its device. */
+export type SlotSeen = Pick<SessionSlot, 'slot' | 'live' | 'told' | 'address' | 'userAgent'>;
+
+/** What is known of the session to open: the user's slots when they were read, and whether he is told of the device. */
+export interface Opening {
+  slots?: readonly SlotSeen[];
+  told?: boolean;
+}
+
 /** Opens a session in one of the user's slots; the least used one gives way when all are taken. */
-export async function openSession(user: Row<User>, { address, userAgent }: ConnectionFacts, told = false): Promise<TokenPair> {
+export async function openSession(user: Row<User>, { address, userAgent }: ConnectionFacts, { slots, told = false }: Opening = {}): Promise<TokenPair> {
   const refresh = kit().tokens.newRefresh();
   const { sessionIdleSeconds, sessionAbsoluteSeconds } = runtime().config;
   const at = now();
@@ -49,28 +58,36 @@ export async function openSession(user: Row<User>, { address, userAgent }: Conne
     userAgent: { $literal: userAgent },
     told,
   };
-  const slot = await takeSlot(user, [...ending('replaced'), { $set: fresh }, { $unset: ['prevHash', 'rotatedAt', 'endedBecause', 'formerHash'] }]);
+  const change = [...ending('replaced'), { $set: fresh }, { $unset: ['prevHash', 'rotatedAt', 'endedBecause', 'formerHash'] }];
+  const slot = await takeSlot(user, change, slots ?? (await slotsOf(user._id)));
   noteEnded(...(slot.ended ?? []).map((e) => e.sid));
   return pair(user, refresh);
 }
 
+/** The user's slots as they are now; none before his first sign-in. */
+export async function slotsOf(userId: string): Promise<SlotSeen[]> {
+  return sessions.find({ userId }, { fields: ['slot', 'live', 'told', 'address', 'userAgent'] });
+}
+
 /** True when the user was told of a sign-in from this address with this program, as far as his slots remember. */
-export async function wasTold(userId: string, { address, userAgent }: ConnectionFacts): Promise<boolean> {
-  return (await sessions.findOne({ userId, told: true, address, userAgent })) !== undefined;
+export function wasTold(slots: readonly SlotSeen[], { address, userAgent }: ConnectionFacts): boolean {
+  return slots.some((slot) => slot.told === true && slot.address === address && slot.userAgent === userAgent);
 }
 
 /**
  * One atomic command on one of a fixed number of rows, so parallel sign-ins never leave more sessions than slots. Rows
- * are made at the first sign-in, and when SESSION_MAX was raised.
+ * are made at the first sign-in, and when SESSION_MAX was raised. What was read before saves commands and decides nothing.
  */
-async function takeSlot(user: Row<User>, change: object[]): Promise<SessionSlot> {
+async function takeSlot(user: Row<User>, change: object[], seen: readonly SlotSeen[]): Promise<SessionSlot> {
   const { sessionMax } = runtime().config;
   const own = { userId: user._id, slot: { $lt: sessionMax } };
-  const free = await sessions.change({ ...own, live: false }, change as never, { sort: { lastUsedAt: 1 } });
-  if (free) return free;
+  const isLive = Array.from({ length: sessionMax }, (_, slot) => seen.find((known) => known.slot === slot)?.live);
+  const missing = [...isLive.keys()].filter((slot) => isLive[slot] === undefined);
   const blank = { userId: user._id, companyId: user.companyId, live: false, lastUsedAt: new Date(0) };
-  await sessions.insertNew(Array.from({ length: sessionMax }, (_, slot) => ({ _id: `${user._id}:${slot}`, slot, ...blank })));
-  const taken = await sessions.change(own, change as never, { sort: { live: 1, lastUsedAt: 1 } });
+  await sessions.insertNew(missing.map((slot) => ({ _id: `${user._id}:${slot}`, slot, ...blank })));
+  // Only a free one, as long as there may be one: of two who sort at once the second could get what the first has just taken.
+  const free = isLive.every((live) => live === true) ? undefined : await sessions.change({ ...own, live: false }, change as never, { sort: { lastUsedAt: 1 } });
+  const taken = free ?? (await sessions.change(own, change as never, { sort: { live: 1, lastUsedAt: 1 } }));
   if (!taken) throw new Error('A user has no session slots');
   return taken;
 }

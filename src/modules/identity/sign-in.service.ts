@@ -14,7 +14,7 @@ import { kit } from './identity.kit.ts';
 import { parseEmail } from './identity.rules.ts';
 import { assertSecondFactor } from './mfa.factor.service.ts';
 import { acceptInvitation, type Acceptance } from './invitation.service.ts';
-import { assertMayEnter, openSession, wasTold, type TokenPair } from './session.service.ts';
+import { assertMayEnter, openSession, slotsOf, wasTold, type SlotSeen, type TokenPair } from './session.service.ts';
 import { addressCounters, attemptCounters, deviceCounters, forgetFailures, underThrottle } from './throttle.service.ts';
 import { users, type User } from './user.model.ts';
 
@@ -50,7 +50,10 @@ export async function signIn(ctx: OutsideTx, input: Credentials, facts: Connecti
   const known = await userByEmail('sign-in', email);
   const deviceId = input.deviceToken === undefined ? undefined : knownDevice(known, input.deviceToken);
   const onLocked = (): Promise<void> => noteLocked(ctx, known);
-  const counters = { ...(deviceId === undefined ? { ...attemptCounters(facts.address, email), onLocked } : deviceCounters(deviceId)), tell: facts.tellAttempts };
+  // A known device does not ask for the account's failures, so there may be some.
+  let mayHaveFailed = deviceId !== undefined;
+  const onFailedBefore = (): void => void (mayHaveFailed = true);
+  const counters = { ...(deviceId === undefined ? { ...attemptCounters(facts.address, email), onLocked, onFailedBefore } : deviceCounters(deviceId)), tell: facts.tellAttempts };
   const isFailure = (error: unknown): boolean => error instanceof AppError && (error.code === 'invalid_credentials' || error.code === 'invalid_otp');
   const prove = async (): Promise<Row<User>> => {
     const user = await assertPassword(known, input.password);
@@ -58,17 +61,20 @@ export async function signIn(ctx: OutsideTx, input: Credentials, facts: Connecti
     return user;
   };
   const user = await underThrottle(counters, prove, isFailure);
-  const company = await assertMayEnter(user);
-  await forgetFailures(email);
+  const [company, slots] = await Promise.all([assertMayEnter(user), slotsOf(user._id)]);
+  if (mayHaveFailed) await forgetFailures(email);
   await strengthen(ctx, user, input.password);
-  if (deviceId !== undefined && input.deviceToken !== undefined) return { ...(await openSession(user, facts)), deviceToken: input.deviceToken, user, company };
-  await tellOfNewDevice(ctx, user, facts);
-  return { ...(await openSession(user, facts, true)), deviceToken: newDeviceToken(user), user, company };
+  if (deviceId !== undefined && input.deviceToken !== undefined) return { ...(await openSession(user, facts, { slots })), deviceToken: input.deviceToken, user, company };
+  return { ...(await openOnNewDevice(ctx, user, { facts, slots })), deviceToken: newDeviceToken(user), user, company };
 }
 
 /** Mails the owner, but not again for the same address and program while that session is among his last ones. */
+async function openOnNewDevice(ctx: OutsideTx, user: Row<User>, { facts, slots }: { facts: ConnectionFacts; slots: readonly SlotSeen[] }): Promise<TokenPair> {
+  if (!wasTold(slots, facts)) await tellOfNewDevice(ctx, user, facts);
+  return openSession(user, facts, { slots, told: true });
+}
+
 async function tellOfNewDevice(ctx: OutsideTx, user: Row<User>, facts: ConnectionFacts): Promise<void> {
-  if (await wasTold(user._id, facts)) return;
   await withTransaction(inCompany(ctx, user.companyId), async (ctx) => {
     await noteSecurityEvent(ctx, { type: 'security.new_device', userId: user._id, address: facts.address });
   });
@@ -101,9 +107,8 @@ async function strengthen(ctx: OutsideTx, user: Row<User>, password: string): Pr
 
 /** Signs in somebody who has proved who he is in another way than by a password here; tells him of a new device. */
 export async function enter(ctx: OutsideTx, user: Row<User>, facts: ConnectionFacts): Promise<SignedIn> {
-  const company = await assertMayEnter(user);
-  await tellOfNewDevice(ctx, user, facts);
-  return { ...(await openSession(user, facts, true)), deviceToken: newDeviceToken(user), user, company };
+  const [company, slots] = await Promise.all([assertMayEnter(user), slotsOf(user._id)]);
+  return { ...(await openOnNewDevice(ctx, user, { facts, slots })), deviceToken: newDeviceToken(user), user, company };
 }
 
 /** Accepts an invitation and signs its new member in. */

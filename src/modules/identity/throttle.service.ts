@@ -20,6 +20,8 @@ export interface Counters {
   account?: string;
   /** Told what is left, when somebody asks over HTTP. */
   tell?: ConnectionFacts['tellAttempts'];
+  /** Told when the account has failures from before this attempt. */
+  onFailedBefore?: () => void;
   /** Told once when this attempt has locked the account. */
   onLocked?: () => Promise<void>;
 }
@@ -66,6 +68,7 @@ export async function underThrottle<T>(counters: Counters, attempt: () => Promis
   // One key inside the other: who waits for an account's delay does not hold up his whole address.
   const inTurns = counters.keys.reduceRight<() => Promise<T>>((inner, key) => () => inTurn(key, async () => {
     await assertOpen(key, seen);
+    if (key === counters.account && seen.has(key)) counters.onFailedBefore?.();
     return inner();
   }), judge);
   try {
