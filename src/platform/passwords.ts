@@ -2,12 +2,19 @@ import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import argon2 from '@node-rs/argon2';
+import { monotonicMs } from './clock.ts';
 import { unavailable } from './errors.ts';
+import { pause } from './pause.ts';
 
 /** OWASP's second recommended set for argon2id (the library's own kind): 19 MiB, two passes, one lane. */
 const PARAMETERS = { memoryCost: 19_456, timeCost: 2, parallelism: 1, outputLen: 32 } as const;
 /** How a hash in these parameters begins. */
 const FORM = `$argon2id$v=19$m=${PARAMETERS.memoryCost},t=${PARAMETERS.timeCost},p=${PARAMETERS.parallelism}$`;
+
+/** How long a place rests after a hash, as a multiple of what the hash took. */
+const REST = 2;
+/** A machine that is busy with other things makes a hash take long; resting as long would help nobody. */
+const MAX_REST_MS = 50;
 
 export interface Passwords {
   /** The argon2id hash to store; 503 `busy` when too many wait. */
@@ -38,10 +45,18 @@ export function makePasswords(options: { concurrency?: number; maxWaiting?: numb
   };
 }
 
-/** Runs at most `concurrency` at once, keeps at most `maxWaiting` waiting, first come first served. */
+/**
+ * Runs at most `concurrency` at once, keeps at most `maxWaiting` waiting, first come first served. Each place rests twice
+ * as long as it has worked, so a flood of sign-ins leaves the processor to everybody else (decision 068); who comes alone waits for nothing.
+ */
 function makeGate(concurrency: number, maxWaiting: number): <T>(work: () => Promise<T>) => Promise<T> {
   const waiting: (() => void)[] = [];
   let running = 0;
+  const release = (): void => {
+    const next = waiting.shift();
+    if (next) next();
+    else running -= 1;
+  };
   return async (work) => {
     if (running >= concurrency) {
       if (waiting.length >= maxWaiting) throw unavailable('busy', 'Too many sign-ins at once; try again in a moment', 2);
@@ -49,12 +64,11 @@ function makeGate(concurrency: number, maxWaiting: number): <T>(work: () => Prom
     } else {
       running += 1;
     }
+    const started = monotonicMs();
     try {
       return await work();
     } finally {
-      const next = waiting.shift();
-      if (next) next();
-      else running -= 1;
+      void pause(Math.min(MAX_REST_MS, REST * (monotonicMs() - started))).then(release);
     }
   };
 }

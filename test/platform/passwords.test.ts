@@ -2,6 +2,7 @@ import { strict as assert } from 'node:assert';
 import argon2 from '@node-rs/argon2';
 import other from 'argon2';
 import { AppError } from '../../src/platform/errors.ts';
+import { pause } from '../../src/platform/pause.ts';
 import { loadCommonPasswords, makePasswordPolicy, makePasswords, type PasswordPolicy } from '../../src/platform/passwords.ts';
 
 const LIST = new URL('../../data/common-passwords.txt', import.meta.url);
@@ -156,6 +157,27 @@ describe('passwords', () => {
         assert.deepEqual([result.reason.kind, result.reason.code, result.reason.details], ['unavailable', 'busy', { retryAfterSeconds: 2 }]);
       }
       assert.equal(await narrow.verify(undefined, 'x'), false);
+    });
+
+    it('rests twice as long as it has worked before the next one, but keeps nobody waiting for his answer', async () => {
+      const narrow = makePasswords({ concurrency: 1 });
+      const spans: { from: number; to: number }[] = [];
+      const answered: number[] = [];
+      const verify = argon2.verify;
+      argon2.verify = async () => {
+        const from = performance.now();
+        await pause(10);
+        spans.push({ from, to: performance.now() });
+        return false;
+      };
+      try {
+        await Promise.all([1, 2, 3].map(async () => answered.push((await narrow.verify(undefined, 'x')) ? 0 : performance.now())));
+      } finally {
+        argon2.verify = verify;
+      }
+      const gaps = spans.slice(1).map(({ from }, i) => from - (spans[i]?.to ?? 0));
+      assert.ok(gaps.length === 2 && gaps.every((gap) => gap >= 17), gaps.join());
+      assert.ok((answered[0] ?? Infinity) < (spans[1]?.from ?? 0));
     });
 
     it('goes on after a hash that cannot be read', async () => {
