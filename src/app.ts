@@ -48,6 +48,9 @@ export function securityHeaders({ nodeEnv }: Pick<Config, 'nodeEnv'>): Readonly<
   return nodeEnv === 'production' ? PRODUCTION_HEADERS : HEADERS;
 }
 
+/** What a page of another origin may read of an answer's headers. */
+const READABLE = ['ETag', 'X-Request-Id', 'X-Response-Time', 'Idempotent-Replayed', 'Retry-After', 'X-RateLimit-Limit', 'X-RateLimit-Remaining', 'X-RateLimit-Reset', 'Content-Disposition', 'Deprecation', 'Sunset'];
+
 /** The HTTP application: the whole order of its layers is on this screen. */
 export function makeApp(deps: AppDeps): Koa {
   const { config } = deps;
@@ -55,7 +58,7 @@ export function makeApp(deps: AppDeps): Koa {
   app.silent = true;
   app.use(observe(deps));
   app.use(answerErrors(deps));
-  if (config.corsOrigins !== '' || config.portalUrl !== undefined) app.use(cors({ origin: allowedOrigin(pageOrigins(config)), credentials: true, exposeHeaders: ['ETag', 'X-Request-Id', 'Idempotent-Replayed'] }));
+  if (config.corsOrigins !== '' || config.portalUrl !== undefined) app.use(cors({ origin: allowedOrigin(pageOrigins(config)), credentials: true, exposeHeaders: READABLE, maxAge: 600 }));
   app.use(compress({ threshold: 1024, br: false }));
   const router = new Router({ strict: true });
   const http = httpDeps(deps);

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
 import { AppError, invalid, invalidFields } from './errors.ts';
 
@@ -39,6 +40,8 @@ export function parseJson(contentType: string, raw: Buffer): unknown {
   if (!isJson(contentType)) {
     throw new AppError('unsupported_type', 'unsupported_media_type', 'Send the body as application/json');
   }
+  // Read all the same, what is no UTF-8 would be stored as other characters than were sent.
+  if (!isUtf8(raw)) throw invalid('malformed_json', 'The body is not UTF-8');
   const text = raw.toString('utf8');
   let value: unknown;
   try {

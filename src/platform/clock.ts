@@ -22,6 +22,14 @@ export function monotonicMs(): number {
   return performance.now();
 }
 
+/** False for ISO 8601 text whose day no calendar has: `Date` takes 31 February for 3 March. */
+export function isRealDay(text: string): boolean {
+  const day = /^\d{4}-\d{2}-\d{2}/.exec(text)?.[0];
+  if (day === undefined) return true;
+  const start = Date.parse(`${day}T00:00:00Z`);
+  return !Number.isNaN(start) && new Date(start).toISOString().startsWith(day);
+}
+
 /** Replaces the clock until the returned function is called. For tests and simulations. */
 export function useClock(clock: Clock): () => void {
   const before = current;

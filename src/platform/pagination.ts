@@ -46,6 +46,21 @@ export function readCursor(cursor: string): Place {
   throw invalidFields([{ path: 'cursor', message: 'Send the nextCursor of an earlier answer unchanged' }]);
 }
 
+const NO_ID = '0'.repeat(24);
+
+/** One page of rows that are all at hand, in their order; for lists that are short by their nature. */
+export function pageAmong<T>(rows: readonly T[], request: PageRequest): Page<T> {
+  const place = request.cursor === undefined ? 0 : readCursor(request.cursor).at;
+  const start = typeof place === 'number' ? Math.max(0, place) : 0;
+  const end = start + pageLimit(request);
+  return { data: rows.slice(start, end), nextCursor: end < rows.length ? writeCursor({ at: end, id: NO_ID }) : null };
+}
+
+/** 400 naming `from` when a range ends before it begins; either end may be open. */
+export function assertRange({ from, to }: { from?: Date | undefined; to?: Date | undefined }): void {
+  if (from && to && from > to) throw invalidFields([{ path: 'from', message: 'must not be after to' }]);
+}
+
 /** Maps the rows of a page to what the caller shows. */
 export function mapPage<A, B>(page: Page<A>, view: (row: A) => B): Page<B> {
   return { data: page.data.map(view), nextCursor: page.nextCursor };

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Readable } from 'node:stream';
 import Joi from 'joi';
 import type { BrowserAnswer, BrowserFacts } from './browser.ts';
+import { isRealDay } from './clock.ts';
 import type { OutsideTx } from './context.ts';
 import type { Permission } from './permissions.ts';
 
@@ -105,6 +106,10 @@ const id = Joi.string()
   .pattern(/^[0-9a-f]{24}$/)
   .messages({ 'string.pattern.base': '{{#label}} must be 24 hexadecimal characters' });
 
+/** Left out of openapi.json, where the format says the same. */
+const onRealDay: Joi.CustomValidator = (value: unknown, { original, message }) =>
+  isRealDay(String(original)) ? value : message({ custom: '{{#label}} must be a day of the calendar' });
+
 /** Schema pieces that all modules share; every text and number is bounded. */
 export const field = {
   id: () => id,
@@ -114,9 +119,9 @@ export const field = {
   signedPaise: () => Joi.number().integer().min(-1_000_000_000_000_000).max(1_000_000_000_000_000),
   count: (min: number, max: number) => Joi.number().integer().min(min).max(max),
   /** A time in a query, converted to a Date. */
-  queryTime: () => Joi.date().iso(),
+  queryTime: () => Joi.date().iso().custom(onRealDay),
   /** A time in a body or an answer: ISO 8601 text. */
-  isoTime: () => Joi.string().isoDate().max(40),
+  isoTime: () => Joi.string().isoDate().max(40).custom(onRealDay),
   pincode: () =>
     Joi.string()
       .pattern(/^[1-9]\d{5}$/)

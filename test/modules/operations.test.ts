@@ -99,14 +99,16 @@ describe('operations', () => {
       const shop = await world.merchant();
       const key = await world.api('POST', '/v1/api-keys', { token: shop.token, body: { name: 'till', scopes: ['company:read'] } });
       assert.equal(key.status, 201, JSON.stringify(key.body));
+      assert.equal((await world.api('GET', '/v1/company', { token: key.body.key })).status, 200);
       const before = await world.api('GET', pathOf(shop), { token: operator });
       const suspended = await decide(shop, { status: 'suspended', reason: '  Chargebacks ' });
       assert.equal(suspended.status, 200, JSON.stringify(suspended.body));
       assert.deepEqual([suspended.body.status, suspended.body.statusReason, suspended.body.version], ['suspended', 'Chargebacks', before.body.version + 1]);
       assert.ok(suspended.body.statusChangedAt);
+      assert.equal((await world.api('GET', '/v1/company', { token: shop.token })).status, 401, 'at once, before any event is delivered');
+      assert.equal((await world.api('GET', '/v1/company', { token: key.body.key })).status, 401);
       assert.deepEqual((await listed('?status=suspended')).map((c) => c.id), [shop.companyId]);
       await world.settle();
-      assert.equal((await world.api('GET', '/v1/company', { token: shop.token })).status, 401);
       const login = await world.api('POST', '/v1/auth/login', { body: { email: shop.email, password: PASSWORD } });
       assert.deepEqual([login.status, login.body.error.code], [403, 'company_suspended']);
       assert.equal((await world.api('GET', '/v1/company', { token: key.body.key })).status, 401);
@@ -120,6 +122,16 @@ describe('operations', () => {
       assert.equal('statusReason' in own.body, false, 'the reason is for staff');
     });
 
+    it('needs no reason, and whoever comes in after a company is active again stays', async () => {
+      const shop = await world.merchant({ verified: false, location: false });
+      assert.deepEqual([(await decide(shop, { status: 'suspended', reason: 'Chargebacks' })).body.statusReason], ['Chargebacks']);
+      const active = await decide(shop, { status: 'active' });
+      assert.deepEqual([active.status, active.body.status, 'statusReason' in active.body], [200, 'active', false]);
+      const login = await world.api('POST', '/v1/auth/login', { body: { email: shop.email, password: PASSWORD } });
+      await world.settle();
+      assert.equal((await world.api('GET', '/v1/company', { token: login.body.accessToken })).status, 200, 'the event of the suspension comes late');
+    });
+
     it('refuses a stale version, a missing one, an unknown company and a faulty body', async () => {
       const { body } = await world.api('GET', pathOf(merchant), { token: operator });
       const good = { status: 'closed', reason: 'Asked for' };
@@ -127,7 +139,7 @@ describe('operations', () => {
       assert.deepEqual([stale.status, stale.body.error.details], [412, { currentVersion: body.version }]);
       assert.equal((await world.api('PATCH', pathOf(merchant), { token: operator, body: good })).status, 428);
       assert.equal((await world.api('PATCH', `/v1/admin/companies/${newId()}`, { token: operator, ifMatch: 1, body: good })).status, 404);
-      for (const bad of [{}, { status: 'closed' }, { status: 'gone', reason: 'x' }, { ...good, reason: '' }, { ...good, reason: '  ' }, { ...good, reason: 'x'.repeat(501) }, { ...good, name: 'x' }]) {
+      for (const bad of [{}, { status: 'gone', reason: 'x' }, { ...good, reason: '' }, { ...good, reason: '  ' }, { ...good, reason: 'x'.repeat(501) }, { ...good, name: 'x' }]) {
         assert.equal((await decide(merchant, bad)).status, 400, JSON.stringify(bad));
       }
       assert.equal((await world.api('GET', pathOf(merchant), { token: operator })).body.version, body.version);

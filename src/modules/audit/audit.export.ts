@@ -1,14 +1,14 @@
-import { Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import type { Ctx } from '../../platform/context.ts';
-import { csvRow } from '../../platform/csv.ts';
+import { csvRow, csvStream } from '../../platform/csv.ts';
 import { companyAudit, type AuditQuery } from './audit.service.ts';
 
 const HEADER = ['id', 'at', 'collection', 'rowId', 'action', 'fields', 'actorKind', 'actorId', 'requestId'];
 const MAX_ROWS = 100_000;
 
 /** The company's audit log of a search as CSV, a page at a time, at most 100,000 rows. */
-export function exportAuditCsv(ctx: Ctx, query: Omit<AuditQuery, 'limit' | 'cursor'>): Readable {
-  return Readable.from(rows(ctx, query));
+export function exportAuditCsv(ctx: Ctx, query: Omit<AuditQuery, 'limit' | 'cursor'>): Promise<Readable> {
+  return csvStream(rows(ctx, query));
 }
 
 async function* rows(ctx: Ctx, query: Omit<AuditQuery, 'limit' | 'cursor'>): AsyncGenerator<string> {

@@ -64,7 +64,7 @@ export const auditRoutes = [
     permission: 'audit:read',
     query: Joi.object<Omit<AuditQuery, 'limit' | 'cursor'>>(searchKeys),
     response: 'text/csv',
-    handle: (ctx, { query }) => Promise.resolve(exportAuditCsv(ctx, query)),
+    handle: (ctx, { query }) => exportAuditCsv(ctx, query),
     view: (content) => ({ contentType: 'text/csv; charset=utf-8', filename: 'audit-log.csv', content }),
   }),
   route({

@@ -1,8 +1,7 @@
 import { inCompany, PLATFORM_COMPANY_ID, type Ctx, type OutsideTx } from '../../platform/context.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { noteRead } from '../../platform/db/tx.ts';
-import { makeFaults } from '../../platform/faults.ts';
-import { pageLimit, readCursor, writeCursor, type Page, type PageRequest } from '../../platform/pagination.ts';
+import { assertRange, pageLimit, readCursor, writeCursor, type Page, type PageRequest } from '../../platform/pagination.ts';
 import { auditRows, type AuditRow } from './audit.model.ts';
 
 export interface AuditQuery extends PageRequest {
@@ -26,7 +25,7 @@ export async function companyAudit(ctx: Ctx, query: AuditQuery): Promise<Page<Au
  */
 export async function staffAudit(ctx: OutsideTx, query: AuditQuery & { companyId?: string | undefined }): Promise<Page<AuditRow>> {
   const { companyId, ...wish } = query;
-  assertTimes(wish);
+  assertRange(wish);
   const asked = Object.keys(query).filter((key) => key !== 'limit' && key !== 'cursor');
   await withTransaction(inCompany(ctx, companyId ?? PLATFORM_COMPANY_ID), async (ctx) => noteRead(ctx, { collection: 'audit', rowId: companyId ?? 'all', fields: asked }));
   if (companyId !== undefined) return auditPage({ companyId }, wish);
@@ -46,17 +45,10 @@ function idAt(time: Date): string {
 }
 
 async function auditPage(scope: { companyId: string }, query: AuditQuery): Promise<Page<AuditRow>> {
-  assertTimes(query);
+  assertRange(query);
   const { from, to, cursor } = query;
   const times = [...(from ? [{ at: { $gte: from } }] : []), ...(to ? [{ at: { $lte: to } }] : [])];
   return page([{ ...scope, ...wishes(query) }, ...times, ...(cursor === undefined ? [] : [after(cursor)])], { at: -1, _id: -1 }, query);
-}
-
-function assertTimes({ from, to }: AuditQuery): void {
-  if (!from || !to || from <= to) return;
-  const faults = makeFaults();
-  faults.add('from', 'must not be after to');
-  faults.throwIfAny();
 }
 
 function wishes({ collection, rowId, actorId, action, requestId }: AuditQuery): object {

@@ -2,9 +2,8 @@ import { nowMs } from '../../platform/clock.ts';
 import { acrossCompanies, type Ctx, type OutsideTx, type Tx } from '../../platform/context.ts';
 import type { Filter, Row } from '../../platform/db/collection.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
-import { makeFaults } from '../../platform/faults.ts';
 import { metrics } from '../../platform/metrics.ts';
-import type { Page, PageRequest } from '../../platform/pagination.ts';
+import { assertRange, type Page, type PageRequest } from '../../platform/pagination.ts';
 import { runtime } from '../../platform/runtime.ts';
 import { SECURITY_EVENTS, securityEvents, type SecurityDetails, type SecurityEvent, type SecurityEventType, type Severity } from './security-event.model.ts';
 
@@ -104,11 +103,7 @@ export async function staffSecurityEvents(ctx: Ctx, { companyId, ...query }: Sec
 }
 
 function securityFilter({ type, severity, userId, from, to }: SecurityQuery): Filter<SecurityEvent> {
-  if (from && to && from > to) {
-    const faults = makeFaults();
-    faults.add('from', 'must not be after to');
-    faults.throwIfAny();
-  }
+  assertRange({ from, to });
   return {
     ...(type === undefined ? {} : { type }),
     ...(severity === undefined ? {} : { severity }),

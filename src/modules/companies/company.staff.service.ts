@@ -16,7 +16,7 @@ export interface CompanyFilter {
 
 export interface StatusDecision {
   status: CompanyStatus;
-  reason: string;
+  reason?: string;
 }
 
 /** One page of all companies for our staff, newest first. */
@@ -41,12 +41,13 @@ export async function getAnyCompany(ctx: Ctx, id: string): Promise<Row<Company>>
  */
 export async function changeCompanyStatus(ctx: OutsideTx, id: string, decision: StatusDecision, version: number): Promise<Row<Company>> {
   const { status } = decision;
-  const reason = normalizeReason(decision.reason);
+  const reason = decision.reason === undefined ? undefined : normalizeReason(decision.reason);
   return withTransaction(inCompany(ctx, id), async (ctx) => {
     const seen = await companies.get(ctx, id);
     if (seen.version !== version) throw stale('company', seen.version);
     if (seen.status === status) return seen;
-    ctx.emit({ type: 'company.status_changed', key: id, payload: { status, reason } });
-    return companies.update(ctx, id, { $set: { status, statusReason: reason, statusChangedAt: now() } }, { version });
+    ctx.emit({ type: 'company.status_changed', key: id, payload: { status, ...(reason === undefined ? {} : { reason }) } });
+    const why = reason === undefined ? { $unset: { statusReason: '' as const } } : {};
+    return companies.update(ctx, id, { $set: { status, statusReason: reason, statusChangedAt: now() }, ...why }, { version });
   });
 }

@@ -1,6 +1,6 @@
 import Joi from 'joi';
 import type { Row } from '../../platform/db/collection.ts';
-import { mapPage } from '../../platform/pagination.ts';
+import { mapPage, pageAmong } from '../../platform/pagination.ts';
 import { field, idParams, pageOf, pageQuery, route, shape } from '../../platform/route.ts';
 import type { ConnectionChange, ConnectionInput, ConnectionMode } from './connection.rules.ts';
 import type { Connection } from './courier.model.ts';
@@ -81,9 +81,10 @@ export const courierRoutes = [
     path: '/v1/couriers',
     summary: 'Couriers, and how they have answered lately: breaker, 95th percentile, last success',
     permission: 'couriers:read',
+    query: pageQuery,
     response: pageOf(courierShape),
-    handle: () => Promise.resolve(courierStatuses()),
-    view: (statuses) => ({ data: statuses.map(courierView), nextCursor: null }),
+    handle: (_ctx, { query }) => Promise.resolve(pageAmong(courierStatuses(), query)),
+    view: (page) => mapPage(page, courierView),
   }),
   route({
     method: 'post',

@@ -1,5 +1,6 @@
 import Joi from 'joi';
-import { field, idParams, pageOf, route, shape } from '../../platform/route.ts';
+import { mapPage, pageAmong } from '../../platform/pagination.ts';
+import { field, idParams, pageOf, pageQuery, route, shape } from '../../platform/route.ts';
 import { resendVerification, verifyEmail, type Registration } from './account.service.ts';
 import { answerInForm, clearedCookies, inForm, refreshInForm, type SessionForm } from './cookie.service.ts';
 import { askForEmailChange, confirmEmailChange } from './email.service.ts';
@@ -94,9 +95,10 @@ export const authRoutes = [
     path: '/v1/auth/sessions',
     summary: 'Your live sessions, the latest used first',
     permission: 'signedIn',
+    query: pageQuery,
     response: pageOf(sessionShape),
-    handle: (ctx) => ownSessions(ctx),
-    view: (rows) => ({ data: rows.map(sessionView), nextCursor: null }),
+    handle: async (ctx, { query }) => pageAmong(await ownSessions(ctx), query),
+    view: (page) => mapPage(page, sessionView),
   }),
   route({
     method: 'delete',

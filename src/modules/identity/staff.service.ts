@@ -66,7 +66,13 @@ export async function switchOffMfa(ctx: OutsideTx, userId: string, given: string
   return row;
 }
 
-/** Ends the sessions of everybody in a company; for suspensions. */
+/** Ends the sessions of everybody in a company that is suspended or closed, and lets this process ask anew about its API keys. */
+export async function shutOut(ctx: OutsideTx): Promise<void> {
+  forgetApiKeys();
+  await endCompanySessions(ctx);
+}
+
+/** Ends the sessions of everybody in a company. */
 export async function endCompanySessions(ctx: OutsideTx): Promise<void> {
   for await (const { _id } of users.each(ctx, {}, { fields: ['_id'] })) {
     const row = await withTransaction(ctx, async (ctx) => {

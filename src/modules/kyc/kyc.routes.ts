@@ -1,5 +1,6 @@
 import Joi from 'joi';
-import { field, idParams, pageOf, route, shape } from '../../platform/route.ts';
+import { mapPage, pageAmong } from '../../platform/pagination.ts';
+import { field, idParams, pageOf, pageQuery, route, shape } from '../../platform/route.ts';
 import { addFile, deleteFile, listFiles, readFile, savedName } from './kyc.files.service.ts';
 import type { AddressInput, BankInput, PanInput } from './kyc.input.rules.ts';
 import { HOLDER_TYPES, KYC_DOCUMENTS, type KycDocument } from './kyc.model.ts';
@@ -109,9 +110,10 @@ export const kycRoutes = [
     path: '/v1/kyc/documents',
     summary: 'The uploaded documents, oldest first',
     permission: 'kyc:read',
+    query: pageQuery,
     response: pageOf(fileShape),
-    handle: (ctx) => listFiles(ctx),
-    view: (files) => ({ data: files.map(fileView), nextCursor: null }),
+    handle: async (ctx, { query }) => pageAmong(await listFiles(ctx), query),
+    view: (page) => mapPage(page, fileView),
   }),
   route({
     method: 'get',

@@ -2,8 +2,8 @@ import Joi from 'joi';
 import { runChecks } from '../../platform/checks.ts';
 import { mapPage } from '../../platform/pagination.ts';
 import { field, idParams, pageOf, pageQueryKeys, route, shape } from '../../platform/route.ts';
-import { changeCompanyStatus, getAnyCompany, listAllCompanies, type CompanyFilter, type StatusDecision } from '../companies/index.ts';
-import { listJobs, retryJob, type JobQuery } from './operation.service.ts';
+import { getAnyCompany, listAllCompanies, type CompanyFilter, type StatusDecision } from '../companies/index.ts';
+import { decideOnCompany, listJobs, retryJob, type JobQuery } from './operation.service.ts';
 import { checksShape, checksView, jobShape, jobView, staffCompanyShape, staffCompanyView } from './operation.views.ts';
 
 const companyStatus = () => Joi.string().valid('active', 'suspended', 'closed');
@@ -39,13 +39,13 @@ export const operationRoutes = [
     method: 'patch',
     path: '/v1/admin/companies/:id',
     summary: 'Suspend, close or reopen a company',
-    description: 'Its sessions end and its API keys stop within about a second; sign-in answers company_suspended until it is active again.',
+    description: 'Its sessions end and its API keys stop at once (in other processes within about a second); sign-in answers company_suspended until it is active again.',
     permission: 'admin:companies',
     ifMatch: true,
     params: idParams,
-    body: shape<StatusDecision>({ status: companyStatus().required(), reason: field.text(500).required() }),
+    body: shape<StatusDecision>({ status: companyStatus().required(), reason: field.text(500) }),
     response: staffCompanyShape,
-    handle: (ctx, { params, body, ifMatch }) => changeCompanyStatus(ctx, params.id, body, ifMatch),
+    handle: (ctx, { params, body, ifMatch }) => decideOnCompany(ctx, params.id, body, ifMatch),
     view: staffCompanyView,
   }),
   route({

@@ -1,11 +1,21 @@
 import { runChecks } from '../../platform/checks.ts';
 import { now, nowMs } from '../../platform/clock.ts';
-import { PLATFORM_COMPANY_ID, systemCtx, type Ctx } from '../../platform/context.ts';
+import { PLATFORM_COMPANY_ID, inCompany, systemCtx, type Ctx, type OutsideTx } from '../../platform/context.ts';
 import { conflict, notFound } from '../../platform/errors.ts';
 import { jobRows, type JobRow } from '../../platform/jobs.ts';
 import { pageLimit, readCursor, writeCursor, type Page, type PageRequest } from '../../platform/pagination.ts';
 import { runtime } from '../../platform/runtime.ts';
+import type { Row } from '../../platform/db/collection.ts';
+import { changeCompanyStatus, type Company, type StatusDecision } from '../companies/index.ts';
+import { shutOut } from '../identity/index.ts';
 import { AUDIT_CHAIN_CHECK, reportSecurityEvent } from '../audit/index.ts';
+
+/** Changes a company's status as `changeCompanyStatus` does; of one that is no longer active everybody is out when this answers. */
+export async function decideOnCompany(ctx: OutsideTx, id: string, decision: StatusDecision, version: number): Promise<Row<Company>> {
+  const company = await changeCompanyStatus(ctx, id, decision, version);
+  if (company.status !== 'active') await shutOut(inCompany(ctx, id));
+  return company;
+}
 
 /** For how long a dead job stays to be looked at and retried; its payload may hold personal data. */
 const KEEP_DEAD_MS = 90 * 86_400_000;

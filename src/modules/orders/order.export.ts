@@ -1,13 +1,13 @@
-import { Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import type { Ctx } from '../../platform/context.ts';
-import { csvRow } from '../../platform/csv.ts';
+import { csvRow, csvStream } from '../../platform/csv.ts';
 import { listOrders, type OrderSearch } from './order.service.ts';
 
 const HEADER = ['id', 'orderNumber', 'status', 'channel', 'externalId', 'customerName', 'customerPhone', 'customerEmail', 'city', 'state', 'pincode', 'paymentMethod', 'lines', 'subtotalPaise', 'discountPaise', 'shippingPaise', 'taxPaise', 'totalPaise', 'placedAt', 'createdAt'];
 
 /** The orders of a search as CSV, a page at a time, so that any number fits in memory. Phone and e-mail masked. */
-export function exportOrdersCsv(ctx: Ctx, search: Omit<OrderSearch, 'limit' | 'cursor'>): Readable {
-  return Readable.from(rows(ctx, search));
+export function exportOrdersCsv(ctx: Ctx, search: Omit<OrderSearch, 'limit' | 'cursor'>): Promise<Readable> {
+  return csvStream(rows(ctx, search));
 }
 
 async function* rows(ctx: Ctx, search: Omit<OrderSearch, 'limit' | 'cursor'>): AsyncGenerator<string> {

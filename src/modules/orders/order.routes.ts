@@ -195,6 +195,7 @@ const orderShape = shape<OrderView>({
 
 interface TimelineView {
   data: { at: string; kind: string; status?: string; fields?: string[]; reason?: string; by: { kind: string; id: string } }[];
+  nextCursor: string | null;
 }
 
 function timelineView(row: Row<Order>): TimelineView {
@@ -202,6 +203,7 @@ function timelineView(row: Row<Order>): TimelineView {
     data: row.history.map(({ at, kind, status, fields, reason, actorKind, actorId }) =>
       present({ at: at.toISOString(), kind, status, fields, reason, by: { kind: actorKind, id: actorId } }),
     ),
+    nextCursor: null,
   };
 }
 
@@ -218,6 +220,7 @@ const timelineShape = shape<TimelineView>({
       }),
     )
     .required(),
+  nextCursor: Joi.string().allow(null).required(),
 });
 
 const filterKeys = {
@@ -228,7 +231,7 @@ const filterKeys = {
   tag: Joi.string().max(100),
   q: Joi.string().max(200),
   from: field.queryTime(),
-  to: field.queryTime().min(Joi.ref('from')).messages({ 'date.min': 'must not be before from' }),
+  to: field.queryTime(),
 };
 const searchQuery = Joi.object<OrderSearch>({ ...pageQueryKeys, ...filterKeys });
 
@@ -266,7 +269,7 @@ export const orderRoutes = [
     permission: 'orders:read',
     query: Joi.object<Omit<OrderSearch, 'limit' | 'cursor'>>(filterKeys),
     response: 'text/csv',
-    handle: (ctx, { query }) => Promise.resolve(exportOrdersCsv(ctx, query)),
+    handle: (ctx, { query }) => exportOrdersCsv(ctx, query),
     view: (content) => ({ contentType: 'text/csv; charset=utf-8', filename: 'orders.csv', content }),
   }),
   route({ ...common, method: 'get', path: '/v1/orders/:id', summary: 'One order with its customer', permission: 'orders:read', handle: (ctx, { params }) => getOrder(ctx, params.id) }),

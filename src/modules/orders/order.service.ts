@@ -6,7 +6,7 @@ import { withTransaction } from '../../platform/db/transaction.ts';
 import { conflict, invalidFields, notFound, stale, type AppError } from '../../platform/errors.ts';
 import { makeLane, type Lane } from '../../platform/lane.ts';
 import { metrics } from '../../platform/metrics.ts';
-import type { Page, PageRequest } from '../../platform/pagination.ts';
+import { assertRange, type Page, type PageRequest } from '../../platform/pagination.ts';
 import { runtime } from '../../platform/runtime.ts';
 import { parseMobile } from '../../platform/identifiers.ts';
 import { activeLocation } from '../companies/index.ts';
@@ -90,6 +90,7 @@ export interface OrderSearch extends PageRequest {
 
 /** One page of orders, newest first. `q` finds an order number, an external id, a phone or an e-mail, whole; of those the latest 1,000. */
 export async function listOrders(ctx: Ctx, search: OrderSearch): Promise<Page<Row<Order>>> {
+  assertRange(search);
   const and: Filter<Order>[] = [];
   if (ctx.actor.locationIds) and.push({ pickupLocationId: { $in: ctx.actor.locationIds } });
   if (search.status) and.push({ status: search.status });

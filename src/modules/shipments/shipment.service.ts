@@ -2,9 +2,8 @@ import { acrossCompanies, PLATFORM_COMPANY_ID, systemCtx, type Ctx, type Outside
 import type { Filter, Row } from '../../platform/db/collection.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { conflict, invalidFields, notFound, stale } from '../../platform/errors.ts';
-import { makeFaults } from '../../platform/faults.ts';
 import { isId } from '../../platform/ids.ts';
-import type { Page, PageRequest } from '../../platform/pagination.ts';
+import { assertRange, type Page, type PageRequest } from '../../platform/pagination.ts';
 import { awbText } from '../couriers/index.ts';
 import { assertLive } from './booking.rules.ts';
 import { cancelInside } from './shipment.cancel.ts';
@@ -63,9 +62,7 @@ export interface ShipmentSearch extends PageRequest {
 /** One page of shipments, newest first; 400 when `from` is after `to`. */
 export async function listShipments(ctx: Ctx, search: ShipmentSearch): Promise<Page<Row<Shipment>>> {
   const { status, courier, awb, orderId, from, to } = search;
-  const faults = makeFaults();
-  if (from && to && from > to) faults.add('from', 'must not be after to');
-  faults.throwIfAny();
+  assertRange(search);
   const filter: Filter<Shipment> = {
     ...ownPlaces(ctx),
     ...(status === undefined ? {} : { status }),

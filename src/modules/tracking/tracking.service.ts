@@ -1,4 +1,4 @@
-import { now, nowMs } from '../../platform/clock.ts';
+import { isRealDay, now, nowMs } from '../../platform/clock.ts';
 import { acrossCompanies, PLATFORM_COMPANY_ID, systemCtx, type Ctx, type OutsideTx } from '../../platform/context.ts';
 import type { Row } from '../../platform/db/collection.ts';
 import { AppError, conflict, notFound, stale } from '../../platform/errors.ts';
@@ -55,14 +55,6 @@ function readTime(path: string, text: string, fault: (path: string, message: str
   if (Number.isNaN(ms) || !WITH_ZONE.test(text)) fault(path, 'must be a time with its zone, such as 2026-11-24T10:00:00Z');
   else if (ms < EARLIEST_MS || ms >= LATEST_MS) fault(path, 'must lie between the years 2000 and 2100');
   return new Date(Number.isNaN(ms) ? 0 : ms);
-}
-
-/** `Date.parse` takes 31 February for 3 March. */
-function isRealDay(text: string): boolean {
-  const day = /^(\d{4}-\d{2}-\d{2})T/i.exec(text)?.[1];
-  if (day === undefined) return true;
-  const start = Date.parse(`${day}T00:00:00Z`);
-  return !Number.isNaN(start) && new Date(start).toISOString().startsWith(day);
 }
 
 /** An event of our own scan API: our status names first, else the courier's own table. */

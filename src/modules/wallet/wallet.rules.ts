@@ -1,6 +1,5 @@
 import { conflict, type AppError } from '../../platform/errors.ts';
 import { present } from '../../platform/present.ts';
-import { makeFaults } from '../../platform/faults.ts';
 import { isPaise } from '../../platform/money.ts';
 import type { EntryKind, EntryLine, Leg, LedgerEntry } from './wallet.model.ts';
 
@@ -113,11 +112,4 @@ export function changeOf(entries: readonly Pick<LedgerEntry, 'balanceChangePaise
     change.availablePaise += entry.balanceChangePaise - entry.heldChangePaise + entry.creditLimitChangePaise;
   }
   return change;
-}
-
-/** 400 naming `from` when a range ends before it begins. */
-export function assertRange(range: { from?: Date | undefined; to?: Date | undefined }): void {
-  const faults = makeFaults();
-  if (range.from && range.to && range.from.getTime() > range.to.getTime()) faults.add('from', 'must not be after to');
-  faults.throwIfAny();
 }

@@ -5,10 +5,10 @@ import { csvRow } from '../../platform/csv.ts';
 import { BatchConflict } from '../../platform/db/collection.bulk.ts';
 import type { Filter, Row } from '../../platform/db/collection.ts';
 import { forbidden, unavailable } from '../../platform/errors.ts';
-import type { Page, PageRequest } from '../../platform/pagination.ts';
+import { assertRange, type Page, type PageRequest } from '../../platform/pagination.ts';
 import { pause } from '../../platform/pause.ts';
 import { ledgerEntries, wallets, type EntryKind, type LedgerEntry } from './wallet.model.ts';
-import { assertRange, EMPTY_WALLET, type WalletBalance } from './wallet.rules.ts';
+import { EMPTY_WALLET, type WalletBalance } from './wallet.rules.ts';
 
 /** The balances of several companies in one read; a company without a wallet has zeros. The ctx comes from `acrossCompanies`. */
 export async function readWallets(ctx: Ctx, companyIds: readonly string[]): Promise<Map<string, WalletBalance>> {
