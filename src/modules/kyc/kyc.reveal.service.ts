@@ -18,7 +18,7 @@ export interface Revealed {
   holderName?: string;
 }
 
-const REASON = { min: 10, max: 200 };
+const REASON = { min: 3, max: 200 };
 
 /**
  * Shows one document of the own KYC in clear and notes who saw it and why, in the same transaction: no value without its

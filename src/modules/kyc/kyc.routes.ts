@@ -150,7 +150,7 @@ export const kycRoutes = [
   route({
     method: 'post',
     path: '/v1/kyc/reveal',
-    summary: 'Show one document in clear, with a reason of 10 to 200 characters; noted in the audit log',
+    summary: 'Show one document in clear, with a reason of 3 to 200 characters; noted in the audit log',
     permission: 'kyc:reveal',
     limit: 'sensitive',
     body: shape<{ field: KycDocument; reason: string }>({ field: Joi.string().valid(...KYC_DOCUMENTS).required(), reason: field.text(1_000).required() }),
