@@ -98,7 +98,9 @@ describe('one’s own account', () => {
     const a = (await login(owner.email)).body;
     const list = await world.api('GET', `/v1/admin/sessions?userId=${owner.userId}&limit=1`, { token: operator });
     assert.equal(list.status, 200, JSON.stringify(list.body));
-    assert.ok(list.body.nextCursor);
+    const next = await world.api('GET', `/v1/admin/sessions?userId=${owner.userId}&limit=1&cursor=${list.body.nextCursor}`, { token: operator });
+    assert.deepEqual([next.body.data.length, next.body.nextCursor], [1, null]);
+    assert.notEqual(next.body.data[0].id, list.body.data[0].id);
     assert.equal((await world.api('GET', '/v1/admin/sessions', { token: owner.token })).status, 403);
     assert.equal((await world.api('DELETE', `/v1/admin/sessions/${list.body.data[0].id}`, { token: operator })).status, 204);
     assert.equal((await me(a.accessToken)).status, 401);

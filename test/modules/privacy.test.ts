@@ -55,7 +55,7 @@ describe('privacy', function () {
   }
 
   before(async () => {
-    world = await startWorld({ ACCESS_TOKEN_SECONDS: '86400', COMPANY_ERASURE_DAYS: '7', SIGN_IN_DELAY_MS: '0', RATE_LIMIT_AUTH_FAILURES: '5' });
+    world = await startWorld({ ACCESS_TOKEN_SECONDS: '86400', COMPANY_ERASURE_DAYS: '7', INVITATION_SECONDS: '2592000', SIGN_IN_DELAY_MS: '0', RATE_LIMIT_AUTH_FAILURES: '5' });
     shop = await world.merchant();
     other = await world.merchant();
     await fund(world, shop);
@@ -152,6 +152,47 @@ describe('privacy', function () {
     assert.equal((await world.api('GET', `/v1/privacy/erasures/${again.body.id}`, { token: shop.token })).body.status, 'done');
   });
 
+  it('R11 exports and erases what a customer left elsewhere: uses of coupons, corrections of failed deliveries', async () => {
+    const buyer = { name: 'Canarybai Zweite', phone: '98111 70088', email: 'canary.second@example.in' };
+    const corrected = { phone: '98111 70099', line1: '99 Canarypur Mohalla' };
+    assert.equal((await post('/v1/coupons', { code: 'TWICE', kind: 'flat', valuePaise: 100, perCustomerLimit: 2 })).status, 201);
+    const shipment = await makeShipment(world, shop, { ...theirs, customer: buyer, couponCode: 'TWICE' });
+    const scan = (hoursAgo: number, status: string, more: object = {}) => ({ code: status, status, occurredAt: new Date(Date.now() + 10 * 86_400_000 - hoursAgo * 3_600_000).toISOString(), ...more });
+    const send = async (...events: object[]): Promise<void> => {
+      const answer = await post(`/v1/shipments/${shipment.awb}/scans`, { events });
+      assert.equal(answer.status, 200, JSON.stringify(answer.body));
+      await world.settle();
+    };
+    world.advance(10 * 86_400_000);
+    const { accessToken } = (await world.api('POST', '/v1/auth/login', { body: { email: shop.email, password: PASSWORD } })).body;
+    shop = { ...shop, token: accessToken };
+    await send(scan(40, 'picked_up'), scan(30, 'in_transit'), scan(20, 'out_for_delivery'), scan(19, 'undelivered', { reason: 'address_issue' }));
+    const [ndr] = (await world.api('GET', `/v1/ndr?awb=${shipment.awb}`, { token: shop.token })).body.data;
+    const acted = await post(`/v1/ndr/${ndr.id}/actions`, { action: 'reattempt', phone: corrected.phone, address: { line1: corrected.line1 } });
+    assert.equal(acted.status, 200, JSON.stringify(acted.body));
+    await send(scan(2, 'out_for_delivery'), scan(1, 'delivered'));
+
+    const rows = lines(await post('/v1/privacy/customers/export', { phone: buyer.phone }));
+    const kinds = new Set(rows.map((line) => line.collection));
+    for (const kind of ['orders', 'shipments', 'ndrs', 'coupon_uses']) assert.ok(kinds.has(kind), kind);
+    assert.ok(JSON.stringify(rows.filter((line) => line.collection === 'ndrs')).includes(corrected.line1), 'in clear for whom it is about');
+
+    const uses = () => world.db.collection('coupon_uses').find({ companyId: shop.companyId }).toArray();
+    const redemptions = () => world.db.collection('coupon_redemptions').find({ companyId: shop.companyId, orderId: shipment.orderId }).toArray();
+    const [use] = await uses();
+    const [redemption] = await redemptions();
+    assert.ok((use ?? redemption)?.['customerKey']);
+    const asked = await post('/v1/privacy/customers/erase', { email: buyer.email, phone: buyer.phone, reason: 'asked by letter' });
+    assert.equal(asked.status, 202, JSON.stringify(asked.body));
+    await world.settle();
+    const done = (await world.api('GET', `/v1/privacy/erasures/${asked.body.id}`, { token: shop.token })).body;
+    assert.deepEqual([done.status, done.counts.ndrs, done.counts.coupon_uses > 0], ['done', 1, true], JSON.stringify(done));
+    const stored = await world.db.collection('ndrs').findOne({ _id: ndr.id });
+    assert.ok((stored?.['actions'] as object[]).length > 0 && !JSON.stringify(stored).includes('correction'), JSON.stringify(stored));
+    for (const row of [...(await uses()), ...(await redemptions())]) assert.match(String(row['customerKey']), /^erased-/);
+    await world.checks();
+  });
+
   it('R11 goes on with an erasure that was cut off', async () => {
     for (let i = 0; i < 3; i += 1) {
       const order = await makeOrder(world, shop, theirs);
@@ -191,11 +232,18 @@ describe('privacy', function () {
     const person = { 'user-agent': 'CanaryBrowser/9' };
     assert.equal((await world.api('POST', '/v1/auth/login', { body: { email: left.email, password: PASSWORD }, headers: person })).status, 200);
     await world.settle();
+    assert.equal((await post('/v1/company/invitations', { email: 'late.guest@example.in', role: 'viewer' }, token)).status, 201);
+    await world.settle();
+    const [invitation] = (await world.api('GET', '/dev/mailbox?to=late.guest@example.in')).body.data as { links: string[] }[];
+    const guest = { token: new URL(invitation?.links[0] ?? assert.fail()).searchParams.get('token'), name: 'Late Guest', password: PASSWORD };
     assert.equal((await post('/v1/company/erase', { password: PASSWORD, reason: 'we close' }, token)).status, 202);
     world.advance(8 * 86_400_000);
     await world.settle();
     const erasure = await world.db.collection('erasures').findOne({ companyId: left.companyId, state: 'done' });
     assert.ok(erasure, JSON.stringify(await world.db.collection('jobs').find({ name: 'privacy.erase_company' }).toArray()));
+    const late = await world.api('POST', '/v1/auth/invitations/accept', { body: guest });
+    assert.deepEqual([late.status, late.body.error.code], [400, 'token_invalid'], 'mailed links end as well');
+    await assert.rejects(cancelCompanyErasure(systemCtx('test', left.companyId)), { code: 'erasure_begun' });
     for (const path of ['/v1/company', '/v1/orders']) assert.equal((await world.api('GET', path, { token })).status, 401);
     assert.equal((await world.api('POST', '/v1/auth/login', { body: { email: left.email, password: PASSWORD } })).status, 401);
     await world.db.collection('idempotency').deleteMany({});

@@ -2,7 +2,7 @@ import type { Ctx, OutsideTx, Tx } from '../../platform/context.ts';
 import type { Row } from '../../platform/db/collection.ts';
 import { sealIf } from '../../platform/db/sealed.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
-import { conflict, forbidden } from '../../platform/errors.ts';
+import { conflict } from '../../platform/errors.ts';
 import { makeFaults } from '../../platform/faults.ts';
 import type { Page, PageRequest } from '../../platform/pagination.ts';
 import { permissionsOf, type CompanyRole } from '../../platform/permissions.ts';
@@ -123,19 +123,13 @@ function canMakeKeys({ role, locationIds }: { role: string; locationIds?: readon
 }
 
 function assertMayManage(ctx: Ctx, member: Row<User>): void {
-  if (ctx.actor.locationIds) throw limitedAsker();
   if (!mayManage(ctx.actor.role, member.role)) throw roleRefused(member.role);
 }
 
-/** 403 when the asker may not give this role or is limited himself; 404 or 409 for locations that cannot be given. */
+/** 403 when the asker may not give this role; 404 or 409 for locations that cannot be given. */
 export async function assertMayGive(ctx: Ctx, role: CompanyRole, locationIds: readonly string[] | undefined): Promise<void> {
-  if (ctx.actor.locationIds) throw limitedAsker();
   if (!mayManage(ctx.actor.role, role)) throw roleRefused(role);
   for (const id of locationIds ?? []) await activeLocation(ctx, id);
-}
-
-function limitedAsker() {
-  return forbidden('forbidden', 'You are limited to some locations, so you cannot manage members');
 }
 
 /**
