@@ -1,5 +1,4 @@
 import { invalidFields } from './errors.ts';
-import { isId } from './ids.ts';
 
 export const DEFAULT_LIMIT = 50;
 export const MAX_LIMIT = 1000;
@@ -32,11 +31,16 @@ export function writeCursor(place: Place): string {
   return Buffer.from(JSON.stringify([place.at, place.id])).toString('base64url');
 }
 
+/** Rows of the machinery have ids of their own, such as a session's `<user>:<slot>`. */
+function isRowId(value: unknown): value is string {
+  return typeof value === 'string' && /^[\w:.-]{1,100}$/.test(value);
+}
+
 /** Reads a cursor; 400 naming `cursor` when it was not made by `writeCursor`. */
 export function readCursor(cursor: string): Place {
   try {
     const value: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8'));
-    if (Array.isArray(value) && value.length === 2 && isId(value[1])) {
+    if (Array.isArray(value) && value.length === 2 && isRowId(value[1])) {
       const at: unknown = value[0];
       if ((typeof at === 'number' && Number.isSafeInteger(at)) || (typeof at === 'string' && at.length <= 300)) return { at, id: value[1] };
     }
