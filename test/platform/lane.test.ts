@@ -319,7 +319,7 @@ type Levels = Record<string, Record<string, number>>;
 
 function shelfOf(levels: Levels): CompanyShelf {
   const stock = new Map<string, FreeStock[]>();
-  for (const sku of SKUS) stock.set(sku, PLACES.map((locationId) => ({ sku, locationId, available: levels[sku]?.[locationId] ?? 0 })));
+  for (const sku of SKUS) stock.set(sku, PLACES.map((locationId) => ({ _id: `${sku}|${locationId}`, sku, locationId, available: levels[sku]?.[locationId] ?? 0 })));
   return { products: new Map(SKUS.map((sku) => [sku, product(sku)])), stock };
 }
 

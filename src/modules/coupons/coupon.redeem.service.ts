@@ -1,7 +1,8 @@
 import { now } from '../../platform/clock.ts';
 import type { Tx } from '../../platform/context.ts';
 import { BatchConflict } from '../../platform/db/collection.bulk.ts';
-import type { BulkChange, Row } from '../../platform/db/collection.ts';
+import type { BulkChange, Row, RowRef } from '../../platform/db/collection.ts';
+import { AppError } from '../../platform/errors.ts';
 import { couponRedemptions, coupons, couponUses, type Coupon, type CouponUse } from './coupon.model.ts';
 
 /** One use of a coupon by one order, on behalf of its own asker. `coupon` is what was read before deciding. */
@@ -11,6 +12,8 @@ export interface Redemption {
   orderId: string;
   customerKey: string;
   discountPaise: number;
+  /** The customer's counter as it was read: null when there was none, undefined when nobody looked. */
+  use?: RowRef | null | undefined;
 }
 
 interface Group {
@@ -29,7 +32,9 @@ export async function redeemCoupons(tx: Tx, items: readonly Redemption[]): Promi
     tx,
     items.map(({ tx, coupon, orderId, customerKey, discountPaise }) => ({ tx, doc: { couponId: coupon._id, orderId, customerKey, discountPaise } })),
   );
-  await couponUses.changeMany(tx, grouped(items, (item) => `${item.coupon._id}|${item.customerKey}`).map(customerChange));
+  const byCustomer = grouped(items, (item) => `${item.coupon._id}|${item.customerKey}`);
+  await countFirstUses(tx, byCustomer.filter(({ first }) => first.use === null));
+  await couponUses.changeMany(tx, byCustomer.filter(({ first }) => first.use !== null).map(customerChange));
   await coupons.changeMany(tx, grouped(items, (item) => item.coupon._id).map(couponChange));
 }
 
@@ -42,19 +47,27 @@ function grouped(items: readonly Redemption[], keyOf: (item: Redemption) => stri
   return [...groups].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, group]) => group);
 }
 
-/** A failed guard makes the upsert insert a second row, which the unique index turns into a BatchConflict. */
+/** Counters of customers who had none when the batch was decided; BatchConflict when one has come since. */
+async function countFirstUses(tx: Tx, groups: readonly Group[]): Promise<void> {
+  for (const { first, count } of groups) assertFirstUses(first.coupon, count);
+  const rows = groups.map(({ first: { tx, coupon, customerKey }, count }) => ({ tx, doc: { couponId: coupon._id, customerKey, count } }));
+  await couponUses.insertMany(tx, rows).catch((error: unknown) => {
+    throw error instanceof AppError && error.code === 'coupon_use_exists' ? new BatchConflict(couponUses.name) : error;
+  });
+}
+
+/** Without a row there is nothing whose guard could fail, so the first uses are held against the limit here. */
+function assertFirstUses({ perCustomerLimit }: Coupon, count: number): void {
+  if (perCustomerLimit !== undefined && count > perCustomerLimit) throw new BatchConflict(couponUses.name);
+}
+
+/** Where nobody looked, a failed guard makes the upsert insert a second row, which the unique index turns into a BatchConflict. */
 function customerChange({ first, count }: Group): BulkChange<CouponUse> {
-  const { tx, coupon, customerKey } = first;
+  const { tx, coupon, customerKey, use } = first;
   const limit = coupon.perCustomerLimit;
-  // Without a row there is nothing whose guard could fail, so the first uses are held against the limit here.
-  if (limit !== undefined && count > limit) throw new BatchConflict(couponUses.name);
-  return {
-    tx,
-    match: { couponId: coupon._id, customerKey },
-    ...(limit === undefined ? {} : { where: { count: { $lte: limit - count } } }),
-    change: { $inc: { count } },
-    orInsert: {},
-  };
+  assertFirstUses(coupon, count);
+  const guarded = { ...(limit === undefined ? {} : { where: { count: { $lte: limit - count } } }), change: { $inc: { count } } };
+  return use ? { tx, row: use, ...guarded } : { tx, match: { couponId: coupon._id, customerKey }, ...guarded, orInsert: {} };
 }
 
 /** Field against field needs `$expr`: a plain filter would compare with the text of the field's name. */
@@ -62,7 +75,7 @@ function couponChange({ first, count }: Group): BulkChange<Coupon> {
   const { tx, coupon } = first;
   return {
     tx,
-    match: { _id: coupon._id },
+    row: coupon,
     where: {
       status: 'active',
       perCustomerLimit: coupon.perCustomerLimit ?? null,

@@ -1,5 +1,5 @@
 import type { Ctx, Tx } from '../../platform/context.ts';
-import { type BulkChange, type Filter, type Row } from '../../platform/db/collection.ts';
+import type { BulkChange, Filter, Row, RowRef } from '../../platform/db/collection.ts';
 import { newIdBlock } from '../../platform/ids.ts';
 import { MAX_MOVEMENT_LINES, movements, stock, type MovementKind, type MovementRow, type Stock } from './stock.model.ts';
 import { deltaOf, guardOf, type StockDelta } from './stock.rules.ts';
@@ -9,6 +9,8 @@ export interface StockMove {
   tx: Tx;
   sku: string;
   locationId: string;
+  /** The stock row, when it was read before: then the same changes of many rows cost one statement. */
+  row?: RowRef;
   /** Whole units, at least 1; signed for adjustments and counts. */
   quantity: number;
   reference: { type: string; id: string };
@@ -66,6 +68,7 @@ function ofKind(kind: MovementKind, moves: readonly StockMove[]): KindMove[] {
 
 interface Merged extends StockDelta {
   tx: Tx;
+  row: RowRef | undefined;
   sku: string;
   locationId: string;
 }
@@ -82,7 +85,7 @@ export async function moveStock(tx: Tx, moves: readonly KindMove[]): Promise<voi
     assertQuantity(kind, quantity);
     const delta = deltaOf(kind, quantity);
     const key = `${move.tx.companyId}|${sku}|${locationId}`;
-    const sum = merged.get(key) ?? { tx: move.tx, sku, locationId, onHand: 0, reserved: 0, available: 0 };
+    const sum = merged.get(key) ?? { tx: move.tx, row: move.row, sku, locationId, onHand: 0, reserved: 0, available: 0 };
     merged.set(key, { ...sum, onHand: sum.onHand + delta.onHand, reserved: sum.reserved + delta.reserved, available: sum.available + delta.available });
   }
   await movements.insertMany(tx, movementRows(moves));
@@ -110,19 +113,11 @@ function movementRows(moves: readonly KindMove[]): { tx: Tx; doc: MovementRow & 
 
 function changeOf(sum: Merged | undefined): BulkChange<Stock>[] {
   if (!sum) return [];
-  const { tx, sku, locationId, onHand, reserved, available } = sum;
+  const { tx, row, sku, locationId, onHand, reserved, available } = sum;
   const where = guardOf(sum);
-  const guarded = Object.keys(where).length > 0;
-  return [
-    {
-      tx,
-      match: { sku, locationId },
-      ...(guarded ? { where } : {}),
-      // A row that may be born here needs all of its numbers.
-      change: { $inc: guarded ? changed({ onHand, reserved, available }) : { onHand, reserved, available } },
-      ...(guarded ? {} : { orInsert: {} }),
-    },
-  ];
+  // A row that may be born here needs all of its numbers.
+  if (Object.keys(where).length === 0) return [{ tx, match: { sku, locationId }, change: { $inc: { onHand, reserved, available } }, orInsert: {} }];
+  return [{ tx, ...(row ? { row } : { match: { sku, locationId } }), where, change: { $inc: changed({ onHand, reserved, available }) } }];
 }
 
 /** Only what changes: every field of a statement costs the server something, and a batch has a statement for each SKU. */

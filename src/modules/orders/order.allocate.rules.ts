@@ -19,6 +19,8 @@ export interface Sellable {
 
 /** Free stock of one SKU at one place. */
 export interface FreeStock {
+  /** The stock row's id. */
+  _id: string;
   sku: string;
   locationId: string;
   available: number;

@@ -1,6 +1,6 @@
 import { PLATFORM_COMPANY_ID, systemCtx, type Ctx, type Tx } from '../../platform/context.ts';
 import { BatchConflict } from '../../platform/db/collection.bulk.ts';
-import type { Row } from '../../platform/db/collection.ts';
+import type { Row, RowRef } from '../../platform/db/collection.ts';
 import { seal } from '../../platform/db/sealed.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { now } from '../../platform/clock.ts';
@@ -19,7 +19,9 @@ import { groupedBy, readExisting, readGoods, readShelves, type CouponShelf, type
 interface Decided {
   placement: Placement;
   order: Order & { _id: string };
-  coupon?: { row: Row<Coupon>; customerKey: string; discountPaise: number };
+  coupon?: { row: Row<Coupon>; customerKey: string; discountPaise: number; use: RowRef | null | undefined };
+  /** The stock rows that its lines are reserved on, by `sku|locationId`. */
+  stockRows: ReadonlyMap<string, RowRef>;
 }
 
 /** A placement that the rules refused, by its place in the batch. */
@@ -121,7 +123,16 @@ function decide({ ctx, request }: Placement, shelf: Shelf): Decided {
     used.set(taken.row._id, (used.get(taken.row._id) ?? 0) + 1);
     usedBy.set(key, (usedBy.get(key) ?? 0) + 1);
   }
-  return { placement: { ctx, request }, order, ...(taken ? { coupon: taken } : {}) };
+  return { placement: { ctx, request }, order, stockRows: stockRowsOf(ctx.companyId, order.lines, shelf), ...(taken ? { coupon: taken } : {}) };
+}
+
+function stockRowsOf(companyId: string, lines: readonly OrderLine[], shelf: Shelf): Map<string, RowRef> {
+  const rows = new Map<string, RowRef>();
+  for (const { sku, locationId } of lines) {
+    const place = locationId === undefined ? undefined : shelf.stock.get(sku)?.find((p) => p.locationId === locationId);
+    if (place) rows.set(`${sku}|${place.locationId}`, { _id: place._id, companyId });
+  }
+  return rows;
 }
 
 type Judged = { ok: true; taken: NonNullable<Decided['coupon']>; freeShipping: boolean } | { ok: false; error: AppError };
@@ -146,7 +157,9 @@ function judgeCoupon(companyId: string, request: OrderRequest, lines: readonly O
     atMs: now().getTime(),
   });
   if (!discount.ok) return refuse(discount.code, discount.message);
-  return { ok: true, taken: { row, customerKey, discountPaise: discount.discountPaise }, freeShipping: discount.freeShipping };
+  // Their uses are read only of coupons that limit them.
+  const use = row.perCustomerLimit === undefined ? undefined : (shelf.uses.get(`${row._id}|${customerKey}`) ?? null);
+  return { ok: true, taken: { row, customerKey, discountPaise: discount.discountPaise, use }, freeShipping: discount.freeShipping };
 }
 
 function newOrder({ actor }: Ctx, request: OrderRequest, allocation: Allocation): Order & { _id: string } {
@@ -210,10 +223,10 @@ async function commit(items: readonly Decided[], { alongside, nearlyDone }: Comm
       rows.forEach((row, i) => own[i]?.answerWith(row));
       await alongside?.(ctx, items.map((i) => i.order));
       const redemptions = items.flatMap(({ order, coupon }, i) =>
-        coupon ? [{ tx: own[i] ?? ctx, coupon: coupon.row, orderId: order._id, customerKey: coupon.customerKey, discountPaise: coupon.discountPaise }] : [],
+        coupon ? [{ tx: own[i] ?? ctx, ...coupon, coupon: coupon.row, orderId: order._id }] : [],
       );
       if (redemptions.length > 0) await redeemCoupons(ctx, redemptions);
-      const moves = reservationsOf(items.map(({ order }, i) => ({ tx: own[i] ?? ctx, order })));
+      const moves = reservationsOf(items.map(({ order, stockRows }, i) => ({ tx: own[i] ?? ctx, order, stockRows })));
       if (moves.length > 0) await reserveStock(ctx, moves);
       nearlyDone?.();
       return rows;
@@ -229,11 +242,11 @@ function announce(tx: Tx, order: Order & { _id: string }): void {
 }
 
 /** What a batch takes: a move for each line, and one for each SKU and place of all orders of one import together. */
-function reservationsOf(items: readonly { tx: Tx; order: Order & { _id: string } }[]): StockMove[] {
+function reservationsOf(items: readonly (Pick<Decided, 'order' | 'stockRows'> & { tx: Tx })[]): StockMove[] {
   const moves: StockMove[] = [];
   const together = new Map<string, StockMove>();
-  for (const { tx, order } of items) {
-    const own = reservations(tx, order);
+  for (const { tx, order, stockRows } of items) {
+    const own = reservations(tx, order).map((move) => withRow(move, stockRows));
     if (order.importId === undefined) {
       moves.push(...own);
       continue;
@@ -245,6 +258,11 @@ function reservationsOf(items: readonly { tx: Tx; order: Order & { _id: string }
     }
   }
   return [...moves, ...together.values()];
+}
+
+function withRow(move: StockMove, stockRows: ReadonlyMap<string, RowRef>): StockMove {
+  const row = stockRows.get(`${move.sku}|${move.locationId}`);
+  return row ? { ...move, row } : move;
 }
 
 /** What an order holds of the stock. */

@@ -1,5 +1,5 @@
 import { acrossCompanies, PLATFORM_COMPANY_ID, systemCtx, type Ctx, type OutsideTx } from '../../platform/context.ts';
-import type { Row } from '../../platform/db/collection.ts';
+import type { Row, RowRef } from '../../platform/db/collection.ts';
 import { sellableBySku } from '../catalog/index.ts';
 import { customerKeyOf, readCoupons, readCouponUses, type Coupon } from '../coupons/index.ts';
 import { readStock } from '../inventory/index.ts';
@@ -18,6 +18,8 @@ export interface CouponShelf {
   byCode: Map<string, Row<Coupon>>;
   used: Map<string, number>;
   usedBy: Map<string, number>;
+  /** The customers' counters that were read, under the same keys. */
+  uses: Map<string, RowRef>;
 }
 
 /** What one company has for a batch: products, free stock, coupons, and the orders with the wished external ids. */
@@ -60,7 +62,7 @@ export async function readGoods(placements: readonly Placement[]): Promise<Map<s
     const list = shelves.get(row.companyId)?.stock;
     if (!list) continue;
     const places: FreeStock[] = list.get(row.sku) ?? [];
-    places.push({ sku: row.sku, locationId: row.locationId, available: row.available });
+    places.push({ _id: row._id, sku: row.sku, locationId: row.locationId, available: row.available });
     list.set(row.sku, places);
   }
   // Ids sort by birth, so the oldest location comes first.
@@ -88,7 +90,7 @@ function laneCtx(): Ctx {
 async function readCouponShelves(ctx: Ctx, byCompany: ReadonlyMap<string, Placement[]>, rows: readonly Row<Coupon>[]): Promise<(companyId: string) => CouponShelf> {
   const shelves = new Map<string, CouponShelf>();
   const shelfOf = (companyId: string): CouponShelf => {
-    const shelf = shelves.get(companyId) ?? { byCode: new Map(), used: new Map(), usedBy: new Map() };
+    const shelf = shelves.get(companyId) ?? { byCode: new Map(), used: new Map(), usedBy: new Map(), uses: new Map() };
     shelves.set(companyId, shelf);
     return shelf;
   };
@@ -103,7 +105,13 @@ async function readCouponShelves(ctx: Ctx, byCompany: ReadonlyMap<string, Placem
       if (coupon?.perCustomerLimit !== undefined) uses.push({ companyId, couponId: coupon._id, customerKey: customerKeyOf(companyId, request.customer) });
     }
   }
-  if (uses.length > 0) for (const use of await readCouponUses(ctx, uses)) shelfOf(use.companyId).usedBy.set(`${use.couponId}|${use.customerKey}`, use.count);
+  if (uses.length > 0) {
+    for (const use of await readCouponUses(ctx, uses)) {
+      const key = `${use.couponId}|${use.customerKey}`;
+      shelfOf(use.companyId).usedBy.set(key, use.count);
+      shelfOf(use.companyId).uses.set(key, { _id: use._id, companyId: use.companyId });
+    }
+  }
   return shelfOf;
 }
 

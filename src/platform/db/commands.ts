@@ -9,6 +9,8 @@ export interface UpdateStatement {
   q: object;
   u: object;
   upsert?: boolean;
+  multi?: boolean;
+  hint?: object;
 }
 
 /** A command is one document of at most 16 MB; this many rows of the largest kind stay well below it. */

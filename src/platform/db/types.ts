@@ -62,17 +62,31 @@ export interface ChangeOf<T> {
 /** What must hold for an update: the version that was seen, or a condition with the refusal that its failure means. */
 export type Guard<T> = { version: number } | { where: Filter<T>; otherwise: (row: Row<T>) => AppError };
 
+/** A stored row that was read before, as bulks name it. */
+export type RowRef = Pick<Stored, '_id' | 'companyId'>;
+
 /** One guarded change of a bulk; the whole bulk is refused when any one does not match. */
-export interface BulkChange<T> {
+export type BulkChange<T> = BulkTarget<T> & {
   /** On whose behalf; the bulk's own Tx without it. Lanes carry many askers. */
   tx?: Tx;
-  /** Which single row: its id, or fields under a unique index. */
-  match: Filter<T>;
   where?: Filter<T>;
   change: ChangeOf<T>;
-  /** Makes the row when it is not there (counters); its other fields come from here. */
-  orInsert?: Partial<T>;
-}
+};
+
+type BulkTarget<T> =
+  | {
+      /** Which single row: its id, or fields under a unique index. */
+      match: Filter<T>;
+      /** Makes the row when it is not there (counters); its other fields come from here. */
+      orInsert?: Partial<T>;
+      row?: never;
+    }
+  | {
+      /** A row that was read before: same changes of many such rows cost one statement. Once in a bulk. */
+      row: RowRef;
+      match?: never;
+      orInsert?: never;
+    };
 
 export interface FindOptions<T> {
   sort?: Record<string, 1 | -1>;
