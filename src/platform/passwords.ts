@@ -1,15 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import argon2 from '@node-rs/argon2';
+import argon2 from 'argon2';
 import { monotonicMs } from './clock.ts';
 import { unavailable } from './errors.ts';
 import { pause } from './pause.ts';
 
-/** OWASP's second recommended set for argon2id (the library's own kind): 19 MiB, two passes, one lane. */
-const PARAMETERS = { memoryCost: 19_456, timeCost: 2, parallelism: 1, outputLen: 32 } as const;
-/** How a hash in these parameters begins. */
-const FORM = `$argon2id$v=19$m=${PARAMETERS.memoryCost},t=${PARAMETERS.timeCost},p=${PARAMETERS.parallelism}$`;
+/** OWASP's second recommended set for argon2id: 19 MiB, two passes, one lane. */
+const PARAMETERS = { type: argon2.argon2id, memoryCost: 19_456, timeCost: 2, parallelism: 1, hashLength: 32 } as const;
 
 /** How long a place rests after a hash, as a multiple of what the hash took. */
 const REST = 2;
@@ -41,7 +39,7 @@ export function makePasswords(options: { concurrency?: number; maxWaiting?: numb
         const fits = await argon2.verify(known ? storedHash : nobody, canonical(password));
         return known && fits;
       }),
-    needsRehash: (storedHash) => !storedHash.startsWith(FORM),
+    needsRehash: (storedHash) => !storedHash.startsWith('$argon2id$') || argon2.needsRehash(storedHash, PARAMETERS),
   };
 }
 
@@ -81,7 +79,7 @@ function canonical(password: string): string {
 /** A hash in the usual parameters that no password has: its salt and its digest are random. */
 function unmatchableHash(): string {
   const part = (bytes: number): string => randomBytes(bytes).toString('base64').replaceAll('=', '');
-  return `${FORM}${part(16)}$${part(32)}`;
+  return `$argon2id$v=19$m=${PARAMETERS.memoryCost},t=${PARAMETERS.timeCost},p=${PARAMETERS.parallelism}$${part(16)}$${part(32)}`;
 }
 
 /** Facts of the user that must not make up the password. */

@@ -1,6 +1,5 @@
 import { strict as assert } from 'node:assert';
-import argon2 from '@node-rs/argon2';
-import other from 'argon2';
+import argon2 from 'argon2';
 import { AppError } from '../../src/platform/errors.ts';
 import { pause } from '../../src/platform/pause.ts';
 import { loadCommonPasswords, makePasswordPolicy, makePasswords, type PasswordPolicy } from '../../src/platform/passwords.ts';
@@ -101,13 +100,6 @@ describe('passwords', () => {
       assert.equal(passwords.needsRehash(hash), false);
     });
 
-    it('reads and writes what another argon2 does, with the hashes of former versions', async () => {
-      const theirs = await other.hash('correct-Horse-battery-7', { type: other.argon2id, memoryCost: 19_456, timeCost: 2, parallelism: 1, hashLength: 32 });
-      assert.deepEqual([await passwords.verify(theirs, 'correct-Horse-battery-7'), await passwords.verify(theirs, 'x'), passwords.needsRehash(theirs)], [true, false, false]);
-      const ours = await passwords.hash('सही घोड़ा-7-é');
-      assert.deepEqual([await other.verify(ours, 'सही घोड़ा-7-é'.normalize('NFKC')), await other.verify(ours, 'x')], [true, false]);
-    });
-
     it('cuts nothing off: 72 and 128 characters that differ in the last one differ', async () => {
       for (const length of [72, 128]) {
         const hash = await passwords.hash('x'.repeat(length - 1) + 'a');
@@ -121,7 +113,7 @@ describe('passwords', () => {
     });
 
     it('asks for a new hash where parameters are old', async () => {
-      const weak = await other.hash('x', { type: other.argon2id, memoryCost: 1_024, timeCost: 2, parallelism: 1 });
+      const weak = await argon2.hash('x', { type: argon2.argon2id, memoryCost: 1_024, timeCost: 2, parallelism: 1 });
       assert.equal(passwords.needsRehash(weak), true);
       assert.equal(await passwords.verify(weak, 'x'), true);
       assert.equal(passwords.needsRehash('$2b$10$abcdefghijklmnopqrstuv'), true);
@@ -136,7 +128,7 @@ describe('passwords', () => {
       const seen: string[] = [];
       const verify = argon2.verify;
       argon2.verify = async (digest, plain, options) => {
-        seen.push(String(digest));
+        seen.push(digest);
         return verify(digest, plain, options);
       };
       try {
