@@ -45,7 +45,8 @@ export function makePasswords(options: { concurrency?: number; maxWaiting?: numb
 
 /**
  * Runs at most `concurrency` at once, keeps at most `maxWaiting` waiting, first come first served. Each place rests twice
- * as long as it has worked, so a flood of sign-ins leaves the processor to everybody else (decision 068); who comes alone waits for nothing.
+ * as long as it has worked, so a flood of sign-ins leaves the processor to everybody else (decision 068); who
+ * comes alone waits for nothing, unless he comes again at once.
  */
 function makeGate(concurrency: number, maxWaiting: number): <T>(work: () => Promise<T>) => Promise<T> {
   const waiting: (() => void)[] = [];

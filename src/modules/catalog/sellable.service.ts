@@ -2,7 +2,7 @@ import { gathered } from '../../platform/batch.ts';
 import { monotonicMs } from '../../platform/clock.ts';
 import { acrossCompanies, PLATFORM_COMPANY_ID, systemCtx, type Ctx } from '../../platform/context.ts';
 import type { Filter } from '../../platform/db/collection.ts';
-import { watchRows, type Watch } from '../../platform/db/watch.ts';
+import { makeWatch } from '../../platform/db/watch.ts';
 import { makeVersionedCache, type Loaded } from '../../platform/versioned-cache.ts';
 import { products, type Product } from './product.model.ts';
 import { sellablesOf, type Sellable } from './product.rules.ts';
@@ -24,14 +24,18 @@ const SELLABLE_FIELDS = [
 const MAX_SKUS = 50_000;
 const SKUS_PER_READ = 2_000;
 
-let watch: Watch | undefined;
+const watch = makeWatch({
+  collections: [products.name],
+  onChange: (change) => sellables.heard(change, {}),
+  onGap: () => sellables.clear(),
+});
 
 /** By `companyId|sku`. What is not in the catalogue is not kept: it may be added at any moment, by any process. */
 const sellables = makeVersionedCache<string, Sellable | undefined>({
   max: MAX_SKUS,
   load: (key) => readOne(skuOf(key)),
   now: monotonicMs,
-  usableForMs: () => (watch?.live() ? Infinity : -1),
+  usableForMs: () => (watch.live() ? Infinity : -1),
   keep: (sellable) => sellable !== undefined,
 });
 
@@ -92,19 +96,4 @@ export async function sellableBySku(ctx: Ctx, wanted: readonly WantedSkus[]): Pr
  * their command answers, those of others within milliseconds. Without it, or while the database cannot be listened to,
  * every look reads.
  */
-export async function watchCatalogue(): Promise<() => Promise<void>> {
-  const started = await watchRows({
-    collections: [products.name],
-    onChange({ rowId, row }) {
-      const version = row?.['version'];
-      sellables.heard({ rowId, ...(typeof version === 'number' ? { version } : {}) }, {});
-    },
-    onGap: () => sellables.clear(),
-  });
-  watch = started;
-  return async () => {
-    watch = undefined;
-    await started.stop();
-    sellables.clear();
-  };
-}
+export const watchCatalogue = watch.start;

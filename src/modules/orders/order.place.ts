@@ -1,6 +1,6 @@
 import { PLATFORM_COMPANY_ID, systemCtx, type Ctx, type Tx } from '../../platform/context.ts';
 import { BatchConflict } from '../../platform/db/collection.bulk.ts';
-import type { Row, RowRef } from '../../platform/db/collection.ts';
+import type { Row } from '../../platform/db/collection.ts';
 import { seal } from '../../platform/db/sealed.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { now } from '../../platform/clock.ts';
@@ -8,7 +8,7 @@ import { AppError, conflict } from '../../platform/errors.ts';
 import { newId } from '../../platform/ids.ts';
 import type { LaneAid, LaneItem, Outcome } from '../../platform/lane.ts';
 import { runtime } from '../../platform/runtime.ts';
-import { couponDiscount, customerKeyOf, redeemCoupons, type Coupon } from '../coupons/index.ts';
+import { couponDiscount, customerKeyOf, redeemCoupons, type Redemption } from '../coupons/index.ts';
 import { reserveStock, type StockMove } from '../inventory/index.ts';
 import { allocate, type Allocation, type CouponVerdict } from './order.allocate.rules.ts';
 import { orders, type Order, type OrderLine, type Parcel } from './order.model.ts';
@@ -19,9 +19,9 @@ import { groupedBy, readExisting, readGoods, readShelves, type CouponShelf, type
 interface Decided {
   placement: Placement;
   order: Order & { _id: string };
-  coupon?: { row: Row<Coupon>; customerKey: string; discountPaise: number; use: RowRef | null | undefined };
-  /** The stock rows that its lines are reserved on, by `sku|locationId`. */
-  stockRows: ReadonlyMap<string, RowRef>;
+  /** What it was decided on; its stock rows are named when they are changed. */
+  shelf: Shelf;
+  redemption?: Omit<Redemption, 'tx' | 'orderId'>;
 }
 
 /** A placement that the rules refused, by its place in the batch. */
@@ -108,7 +108,7 @@ function decideOn(placements: readonly Placement[], shelves: ReadonlyMap<string,
 function decide({ ctx, request }: Placement, shelf: Shelf): Decided {
   const earlier = request.externalId === undefined ? undefined : shelf.existing.get(request.externalId);
   if (earlier !== undefined) throw orderExists(earlier, 'externalId');
-  let taken: Decided['coupon'];
+  let taken: Decided['redemption'];
   const verdict = (lines: OrderLine[]): CouponVerdict => {
     const judged = judgeCoupon(ctx.companyId, request, lines, shelf.coupons);
     if (judged.ok) taken = judged.taken;
@@ -119,23 +119,14 @@ function decide({ ctx, request }: Placement, shelf: Shelf): Decided {
   if (request.externalId !== undefined) shelf.existing.set(request.externalId, order._id);
   if (taken) {
     const { used, usedBy } = shelf.coupons;
-    const key = `${taken.row._id}|${taken.customerKey}`;
-    used.set(taken.row._id, (used.get(taken.row._id) ?? 0) + 1);
+    const key = `${taken.coupon._id}|${taken.customerKey}`;
+    used.set(taken.coupon._id, (used.get(taken.coupon._id) ?? 0) + 1);
     usedBy.set(key, (usedBy.get(key) ?? 0) + 1);
   }
-  return { placement: { ctx, request }, order, stockRows: stockRowsOf(ctx.companyId, order.lines, shelf), ...(taken ? { coupon: taken } : {}) };
+  return { placement: { ctx, request }, order, shelf, ...(taken ? { redemption: taken } : {}) };
 }
 
-function stockRowsOf(companyId: string, lines: readonly OrderLine[], shelf: Shelf): Map<string, RowRef> {
-  const rows = new Map<string, RowRef>();
-  for (const { sku, locationId } of lines) {
-    const place = locationId === undefined ? undefined : shelf.stock.get(sku)?.find((p) => p.locationId === locationId);
-    if (place) rows.set(`${sku}|${place.locationId}`, { _id: place._id, companyId });
-  }
-  return rows;
-}
-
-type Judged = { ok: true; taken: NonNullable<Decided['coupon']>; freeShipping: boolean } | { ok: false; error: AppError };
+type Judged = { ok: true; taken: NonNullable<Decided['redemption']>; freeShipping: boolean } | { ok: false; error: AppError };
 
 function judgeCoupon(companyId: string, request: OrderRequest, lines: readonly OrderLine[], shelf: CouponShelf): Judged {
   const code = request.couponCode ?? '';
@@ -159,7 +150,7 @@ function judgeCoupon(companyId: string, request: OrderRequest, lines: readonly O
   if (!discount.ok) return refuse(discount.code, discount.message);
   // Their uses are read only of coupons that limit them.
   const use = row.perCustomerLimit === undefined ? undefined : (shelf.uses.get(`${row._id}|${customerKey}`) ?? null);
-  return { ok: true, taken: { row, customerKey, discountPaise: discount.discountPaise, use }, freeShipping: discount.freeShipping };
+  return { ok: true, taken: { coupon: row, customerKey, discountPaise: discount.discountPaise, use }, freeShipping: discount.freeShipping };
 }
 
 function newOrder({ actor }: Ctx, request: OrderRequest, allocation: Allocation): Order & { _id: string } {
@@ -222,11 +213,9 @@ async function commit(items: readonly Decided[], { alongside, nearlyDone }: Comm
       items.forEach(({ order }, i) => announce(own[i] ?? ctx, order));
       rows.forEach((row, i) => own[i]?.answerWith(row));
       await alongside?.(ctx, items.map((i) => i.order));
-      const redemptions = items.flatMap(({ order, coupon }, i) =>
-        coupon ? [{ tx: own[i] ?? ctx, ...coupon, coupon: coupon.row, orderId: order._id }] : [],
-      );
+      const redemptions = items.flatMap(({ order, redemption }, i) => (redemption ? [{ ...redemption, tx: own[i] ?? ctx, orderId: order._id }] : []));
       if (redemptions.length > 0) await redeemCoupons(ctx, redemptions);
-      const moves = reservationsOf(items.map(({ order, stockRows }, i) => ({ tx: own[i] ?? ctx, order, stockRows })));
+      const moves = reservationsOf(items.map(({ order, shelf }, i) => ({ tx: own[i] ?? ctx, order, shelf })));
       if (moves.length > 0) await reserveStock(ctx, moves);
       nearlyDone?.();
       return rows;
@@ -242,11 +231,11 @@ function announce(tx: Tx, order: Order & { _id: string }): void {
 }
 
 /** What a batch takes: a move for each line, and one for each SKU and place of all orders of one import together. */
-function reservationsOf(items: readonly (Pick<Decided, 'order' | 'stockRows'> & { tx: Tx })[]): StockMove[] {
+function reservationsOf(items: readonly (Pick<Decided, 'order' | 'shelf'> & { tx: Tx })[]): StockMove[] {
   const moves: StockMove[] = [];
   const together = new Map<string, StockMove>();
-  for (const { tx, order, stockRows } of items) {
-    const own = reservations(tx, order).map((move) => withRow(move, stockRows));
+  for (const { tx, order, shelf } of items) {
+    const own = reservations(tx, order).map((move) => withRow(move, shelf));
     if (order.importId === undefined) {
       moves.push(...own);
       continue;
@@ -260,9 +249,9 @@ function reservationsOf(items: readonly (Pick<Decided, 'order' | 'stockRows'> & 
   return [...moves, ...together.values()];
 }
 
-function withRow(move: StockMove, stockRows: ReadonlyMap<string, RowRef>): StockMove {
-  const row = stockRows.get(`${move.sku}|${move.locationId}`);
-  return row ? { ...move, row } : move;
+function withRow(move: StockMove, { stock }: Shelf): StockMove {
+  const place = stock.get(move.sku)?.find(({ locationId }) => locationId === move.locationId);
+  return place ? { ...move, row: { _id: place._id, companyId: move.tx.companyId } } : move;
 }
 
 /** What an order holds of the stock. */

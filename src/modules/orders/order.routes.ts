@@ -193,35 +193,32 @@ const orderShape = shape<OrderView>({
   version: field.version().required(),
 });
 
-interface TimelineView {
-  data: { at: string; kind: string; status?: string; fields?: string[]; reason?: string; by: { kind: string; id: string } }[];
-  nextCursor: string | null;
+interface TimelineEntry {
+  at: string;
+  kind: string;
+  status?: string;
+  fields?: string[];
+  reason?: string;
+  by: { kind: string; id: string };
 }
 
-function timelineView(row: Row<Order>): TimelineView {
-  return {
-    data: row.history.map(({ at, kind, status, fields, reason, actorKind, actorId }) =>
-      present({ at: at.toISOString(), kind, status, fields, reason, by: { kind: actorKind, id: actorId } }),
-    ),
-    nextCursor: null,
-  };
+function timelineView(row: Row<Order>): { data: TimelineEntry[]; nextCursor: null } {
+  const data = row.history.map(({ at, kind, status, fields, reason, actorKind, actorId }) =>
+    present({ at: at.toISOString(), kind, status, fields, reason, by: { kind: actorKind, id: actorId } }),
+  );
+  return { data, nextCursor: null };
 }
 
-const timelineShape = shape<TimelineView>({
-  data: Joi.array()
-    .items(
-      Joi.object({
-        at: field.isoTime().required(),
-        kind: Joi.string().required(),
-        status: Joi.string(),
-        fields: Joi.array().items(Joi.string()),
-        reason: Joi.string(),
-        by: Joi.object({ kind: Joi.string().required(), id: Joi.string().required() }).required(),
-      }),
-    )
-    .required(),
-  nextCursor: Joi.string().allow(null).required(),
-});
+const timelineShape = pageOf(
+  shape<TimelineEntry>({
+    at: field.isoTime().required(),
+    kind: Joi.string().required(),
+    status: Joi.string(),
+    fields: Joi.array().items(Joi.string()),
+    reason: Joi.string(),
+    by: Joi.object({ kind: Joi.string().required(), id: Joi.string().required() }).required(),
+  }),
+);
 
 const filterKeys = {
   status: Joi.string().valid(...ORDER_STATUSES),

@@ -1,6 +1,6 @@
 import { monotonicMs } from '../../platform/clock.ts';
 import { inCompany, PLATFORM_COMPANY_ID, systemCtx, type Tx } from '../../platform/context.ts';
-import { watchRows, type Watch } from '../../platform/db/watch.ts';
+import { makeWatch } from '../../platform/db/watch.ts';
 import { parsePincode } from '../../platform/identifiers.ts';
 import { makeVersionedCache, type Loaded } from '../../platform/versioned-cache.ts';
 import { loadPincodeRows, loadPincodeTable } from './pincode.data.ts';
@@ -12,11 +12,15 @@ const BROKEN_TTL_MS = 1_000;
 /** India has fewer than 20,000 pincodes; far more than that is a mistake. */
 const MAX_ADDED = 100_000;
 
-let watch: Watch | undefined;
+const watch = makeWatch({
+  collections: [pincodeLists.name],
+  onChange: (change) => tables.heard(change, { key: 'all', ifUnknown: true }),
+  onGap: () => tables.clear(),
+});
 const tables = makeVersionedCache<'all', PincodeTable>({
   max: 1,
   now: monotonicMs,
-  usableForMs: () => (watch?.live() ? Infinity : BROKEN_TTL_MS),
+  usableForMs: () => (watch.live() ? Infinity : BROKEN_TTL_MS),
   load: loadTable,
 });
 
@@ -58,19 +62,4 @@ export async function storePincodes(tx: Tx, rows: readonly AddedPincode[]): Prom
 }
 
 /** Keeps the table right until the returned function is called, whichever process adds pincodes. */
-export async function watchPincodes(): Promise<() => Promise<void>> {
-  const started = await watchRows({
-    collections: [pincodeLists.name],
-    onChange: ({ rowId, row }) => {
-      const version = row?.['version'];
-      tables.heard({ rowId, ...(typeof version === 'number' ? { version } : {}) }, { key: 'all', ifUnknown: true });
-    },
-    onGap: () => tables.clear(),
-  });
-  watch = started;
-  return async () => {
-    watch = undefined;
-    await started.stop();
-    tables.clear();
-  };
-}
+export const watchPincodes = watch.start;

@@ -1,7 +1,7 @@
 import { monotonicMs } from '../../platform/clock.ts';
 import { PLATFORM_COMPANY_ID, systemCtx } from '../../platform/context.ts';
 import type { Row } from '../../platform/db/collection.ts';
-import { watchRows, type CommittedChange, type Watch } from '../../platform/db/watch.ts';
+import { makeWatch, type CommittedChange } from '../../platform/db/watch.ts';
 import { makeVersionedCache, type VersionedCache } from '../../platform/versioned-cache.ts';
 import { ownCompany } from '../companies/index.ts';
 import { ZONE_LIMITS } from './custom-zone.rules.ts';
@@ -48,8 +48,12 @@ const MAX_PINCODES = 20_000;
 const FEW_ROWS = 5_000;
 const BROKEN_TTL_MS = 1_000;
 
-let watch: Watch | undefined;
-const usableFor = (): number => (watch?.live() ? Infinity : BROKEN_TTL_MS);
+const watch = makeWatch({
+  collections: [rateCards.name, zones.name, courierCoverage.name, COMPANIES],
+  onChange,
+  onGap: forgetAll,
+});
+const usableFor = (): number => (watch.live() ? Infinity : BROKEN_TTL_MS);
 const options = { now: monotonicMs, usableForMs: usableFor };
 
 const cards = makeVersionedCache<string, OwnersCards>({ ...options, max: MAX_COMPANIES, load: loadCards });
@@ -177,28 +181,14 @@ function cardsAreStale(change: CommittedChange): boolean {
 
 function onChange(change: CommittedChange): void {
   const { collection, rowId, companyId } = change;
-  const version = change.row?.['version'];
-  const news = { rowId, ...(typeof version === 'number' ? { version } : {}) };
-  if (collection === COMPANIES) taxStates.heard(news, { key: rowId, ifUnknown: true });
-  else if (collection === courierCoverage.name) coverage.heard(news, { key: 'all', ifUnknown: true });
-  else if (change.removed && companyId === undefined) cards.heard(news, {});
-  else if (companyId !== undefined) cards.heard(news, { key: companyId, ifUnknown: cardsAreStale(change) });
+  if (collection === COMPANIES) taxStates.heard(change, { key: rowId, ifUnknown: true });
+  else if (collection === courierCoverage.name) coverage.heard(change, { key: 'all', ifUnknown: true });
+  else if (change.removed && companyId === undefined) cards.heard(change, {});
+  else if (companyId !== undefined) cards.heard(change, { key: companyId, ifUnknown: cardsAreStale(change) });
 }
 
 /**
  * Keeps the caches right until the returned function is called: changes of this process are heard at once, those of
  * others within milliseconds. Without it, or while the database cannot be listened to, entries live for one second.
  */
-export async function watchRates(): Promise<() => Promise<void>> {
-  const started = await watchRows({
-    collections: [rateCards.name, zones.name, courierCoverage.name, COMPANIES],
-    onChange,
-    onGap: forgetAll,
-  });
-  watch = started;
-  return async () => {
-    watch = undefined;
-    await started.stop();
-    forgetAll();
-  };
-}
+export const watchRates = watch.start;

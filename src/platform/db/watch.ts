@@ -1,10 +1,10 @@
 import { followChanges } from './change-feed.ts';
 import type { Change } from './tx.ts';
+import type { RowNews } from '../versioned-cache.ts';
 
-/** One committed change of one stored row of a watched collection. */
-export interface CommittedChange {
+/** One committed change of one stored row of a watched collection; with the row's version when the row is known. */
+export interface CommittedChange extends RowNews {
   collection: string;
-  rowId: string;
   /** Unknown when another process removed the row. */
   companyId?: string;
   removed: boolean;
@@ -22,9 +22,10 @@ export interface WatchOptions {
 }
 
 export interface Watch {
-  /** False while changes of other processes go unheard. */
+  /** False while changes of other processes go unheard: before the start, after the stop, and while the stream is broken. */
   live(): boolean;
-  stop(): Promise<void>;
+  /** Listens until the answered function is called, and forgets everything then. */
+  start(): Promise<() => Promise<void>>;
 }
 
 const listeners = new Set<(changes: readonly Change[]) => void>();
@@ -35,10 +36,10 @@ export function tellCommitted(changes: readonly Change[]): void {
 }
 
 /**
- * Tells of committed changes: this process's own before its command answers, everybody's by a change stream, so that
- * caches are exact here and milliseconds late elsewhere. Resolves when the stream is open.
+ * Makes a watch that tells of committed changes: this process's own before its command answers, everybody's by a change
+ * stream, so that caches are exact here and milliseconds late elsewhere.
  */
-export async function watchRows({ collections, onChange, onGap }: WatchOptions): Promise<Watch> {
+export function makeWatch({ collections, onChange, onGap }: WatchOptions): Watch {
   let live = false;
   const local = (changes: readonly Change[]): void => {
     for (const { collection, rowId, companyId, action } of changes) {
@@ -49,25 +50,33 @@ export async function watchRows({ collections, onChange, onGap }: WatchOptions):
     live = on;
     onGap();
   };
-  const unfollow = await followChanges<Record<string, unknown>>({
-    collection: collections,
-    match: {},
-    async onOpen() {
-      turn(true);
-    },
-    onBreak: () => turn(false),
-    onChange({ collection, id, row }) {
-      const companyId = row?.['companyId'];
-      const owner = typeof companyId === 'string' ? { companyId } : {};
-      onChange({ collection, rowId: id, ...owner, removed: row === undefined, ...(row && { row }) });
-    },
-  });
-  listeners.add(local);
   return {
     live: () => live,
-    async stop() {
-      listeners.delete(local);
-      await unfollow();
+    async start() {
+      const unfollow = await followChanges<Record<string, unknown>>({
+        collection: collections,
+        match: {},
+        async onOpen() {
+          turn(true);
+        },
+        onBreak: () => turn(false),
+        onChange({ collection, id, row }) {
+          const { companyId, version } = row ?? {};
+          onChange({
+            ...{ collection, rowId: id, removed: row === undefined },
+            ...(typeof companyId === 'string' ? { companyId } : {}),
+            ...(typeof version === 'number' ? { version } : {}),
+            ...(row && { row }),
+          });
+        },
+      });
+      listeners.add(local);
+      return async () => {
+        listeners.delete(local);
+        live = false;
+        await unfollow();
+        turn(false);
+      };
     },
   };
 }
