@@ -188,7 +188,9 @@ describe('catalog', () => {
 
     it('reads a SKU once, and hears of a change before its command answers', async () => {
       const made = await add({ ...TEA, sku: 'HELD' });
-      assert.deepEqual([await commandsOf(() => looked('HELD')), await commandsOf(() => looked('HELD'))], [1, 0]);
+      assert.equal(await commandsOf(() => looked('HELD')), 1);
+      // The database tells of the new row once more; when it does during that read, the next one is the one that is kept.
+      await until(async () => (await commandsOf(() => looked('HELD'))) === 0, 'it is kept');
       const changed = await world.api('PATCH', `/v1/products/${made.body.id}`, { token: shop.token, ifMatch: 1, body: { pricePaise: 99_900 } });
       assert.equal(changed.status, 200, JSON.stringify(changed.body));
       assert.equal(await looked('HELD'), 99_900);

@@ -1,11 +1,17 @@
 import { startTemporary, type Temporary } from '../../src/platform/embedded/temporary.ts';
 
+/**
+ * Failpoints are allowed, and the tables of a dropped database go with the next checkpoint. Kept for the usual five
+ * minutes, those of all test files together reach the system's limit of open files, which ends the server.
+ */
+const SET_PARAMETERS = { enableTestCommands: 1, minSnapshotHistoryWindowInSeconds: 5 };
+
 let shared: Promise<Temporary> | undefined;
 let count = 0;
 
 /** The replica set that all test files of this run share; it ends with the process. */
 export async function sharedReplicaSet(): Promise<Temporary> {
-  shared ??= startTemporary('tests', { setParameters: { enableTestCommands: 1 } });
+  shared ??= startTemporary('tests', { setParameters: SET_PARAMETERS });
   return shared;
 }
 
