@@ -3,6 +3,7 @@ import { now } from '../clock.ts';
 import { type AppError, conflict, invalid, notFound, stale } from '../errors.ts';
 import { newId } from '../ids.ts';
 import type { Model } from './collection.ts';
+import { insertDocuments } from './commands.ts';
 import { assertRealGuard, completeChange, ownCompany } from './scope.ts';
 import type { Sealing } from './sealing.ts';
 import type { RowSealer } from './sealing.place.ts';
@@ -40,13 +41,11 @@ export function writeDoor<T extends object>(spec: CollectionSpec, model: Model, 
       inTransaction(tx, async (session) => {
         const sealer = await sealing?.writer(ownCompany(tx));
         const row = sealedRow(newRow(spec, tx, doc), sealer);
-        const document = new model(row);
-        await document.validate();
-        const stored = document.toObject({ flattenMaps: true, versionKey: false }) as Plain;
-        await model.collection.insertOne(stored as never, { session }).catch(refuse(spec));
-        recordChange(spec, tx, String(stored['_id']), 'insert', Object.keys(doc));
-        await sealing?.open([stored], sealer?.made);
-        return stored as unknown as Row<T>;
+        await model.validate(row);
+        await insertDocuments(spec.name, [row], session).catch(refuse(spec));
+        recordChange(spec, tx, row._id, 'insert', Object.keys(doc));
+        await sealing?.open([row], sealer?.made);
+        return row as unknown as Row<T>;
       }),
     update: (tx, id, change, guard) =>
       inTransaction(tx, async (session) => {
