@@ -73,7 +73,7 @@ async function measure(): Promise<void> {
     sealed: () => times(async (n) => void (await sealedRows.get(ctx, ids.sealed[n] ?? ''))),
     plain: () => times(async (n) => void (await plainRows.findOne({ _id: ids.plain[n], companyId }))),
   });
-  const page = Math.ceil(COUNT / PAGE) * 2;
+  const page = Math.ceil(COUNT / PAGE) * 10;
   await compare('sealed.list', 1.25, {
     sealed: () => times(async () => void JSON.stringify((await sealedRows.list(ctx, {}, { limit: PAGE })).data), page),
     plain: () => times(async () => void JSON.stringify(await plainRows.find({ companyId }).sort({ createdAt: -1, _id: -1 }).limit(PAGE + 1)), page),

@@ -166,7 +166,7 @@ export function heldKey(id: string): DataKey {
 }
 
 /** True when a key's state may be relied on without asking the vault. */
-export function isSettled(key: DataKey): boolean {
+function isSettled(key: DataKey): boolean {
   if (key.state === 'unknown') return false;
   return (followed && key.state !== 'missing' && key.checkedAt > 0) || key.checkedAt + STALE_MS > performance.now();
 }

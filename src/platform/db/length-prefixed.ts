@@ -1,6 +1,6 @@
-/** Texts as bytes that no other list of texts gives: each behind its length. */
-export function lengthPrefixed(parts: readonly string[]): Buffer {
-  let size = 0;
+/** Texts as bytes that no other list of texts gives: each behind its length; with `room` for more bytes after them. */
+export function lengthPrefixed(parts: readonly string[], room = 0): Buffer {
+  let size = room;
   for (const part of parts) size += 4 + Buffer.byteLength(part);
   const bytes = Buffer.allocUnsafe(size);
   let at = 0;

@@ -72,10 +72,11 @@ export function openEnvelope(key: DataKey, place: Place, envelope: string): stri
 
 /** The tag over a body and all that it is bound to; undefined without a usable key. */
 export function authentication(key: DataKey, { collection, id, path }: Place, body: Buffer): Buffer | undefined {
-  const bound = lengthPrefixed([VERSION, key.id, collection, id, path]);
-  const bits = Buffer.alloc(8);
-  bits.writeBigUInt64BE(BigInt(bound.length * 8));
-  return key.tag(Buffer.concat([bound, body, bits]));
+  const bytes = lengthPrefixed([VERSION, key.id, collection, id, path], body.length + 8);
+  const bound = bytes.length - body.length - 8;
+  body.copy(bytes, bound);
+  bytes.writeBigUInt64BE(BigInt(bound * 8), bytes.length - 8);
+  return key.tag(bytes);
 }
 
 /** The id of the key that an envelope names; empty for anything else. Opening checks the whole form. */

@@ -29,25 +29,25 @@ export function sealedElement(fields: readonly SealedField[], element: unknown, 
 }
 
 /** Puts the envelope at the field's place below `owner` and the mask into its masks, copying what lies between. */
-export function replaceAt(owner: Plain, field: SealedField, seal: (given: unknown) => SealedParts): SealedParts | undefined {
+export function replaceAt(owner: Plain, { inner }: SealedField, seal: (given: unknown) => SealedParts): SealedParts | undefined {
   let parts: SealedParts | undefined;
-  replaceIn(owner, field.inner, (given) => {
+  replaceIn(owner, inner, (given) => {
     if (given === undefined) return undefined;
     parts = seal(given);
     return parts.envelope;
   });
-  if (parts) {
-    const { mask } = parts;
-    owner['masks'] ??= {};
-    replaceIn(owner, ['masks', ...field.inner], () => mask, true);
-  }
+  if (!parts) return undefined;
+  const { mask } = parts;
+  const masks = (owner['masks'] ??= {}) as Plain;
+  replaceIn(masks, inner, () => mask, { make: true });
   return parts;
 }
 
 /** Puts another value at a place, copying the objects on the way; `make` makes them where they are missing. */
-export function replaceIn(owner: Plain, [head = '', ...rest]: readonly string[], change: (value: unknown) => unknown, make = false): void {
+export function replaceIn(owner: Plain, path: readonly string[], change: (value: unknown) => unknown, { make = false, from = 0 } = {}): void {
+  const head = path[from] ?? '';
   const inner = owner[head];
-  if (rest.length === 0) {
+  if (from === path.length - 1) {
     const value = change(inner);
     if (value !== undefined) owner[head] = value;
     return;
@@ -56,5 +56,5 @@ export function replaceIn(owner: Plain, [head = '', ...rest]: readonly string[],
     if (!make) return;
     owner[head] = {};
   } else owner[head] = { ...(inner as Plain) };
-  replaceIn(owner[head] as Plain, rest, change, make);
+  replaceIn(owner[head] as Plain, path, change, { make, from: from + 1 });
 }

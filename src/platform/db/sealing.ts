@@ -1,7 +1,7 @@
 import { blindIndex } from './blind-index.ts';
 import { AppError } from '../errors.ts';
-import { dataErased, heldKey, isSettled, settleKeys, writingKey, type DataKey, type KeyPurpose } from './keyring.ts';
-import { ENVELOPE, keyIdOf, Sealed, sealEnvelope } from './sealed.ts';
+import { dataErased, heldKey, settleKeys, writingKey, type DataKey, type KeyOwner, type KeyPurpose } from './keyring.ts';
+import { ENVELOPE, keyIdOf, Sealed, sealEnvelope, type Place } from './sealed.ts';
 import { sealedChange, unsealed } from './sealing.change.ts';
 import { assertSealedFilter } from './sealing.filter.ts';
 import { replaceAt, replaceIn, sealedElement, type RowSealer, type SealedParts } from './sealing.place.ts';
@@ -117,42 +117,76 @@ function sealedRow({ collection, fields }: { collection: string; fields: readonl
 }
 
 async function openRows(spec: CollectionSpec, fields: readonly SealedField[], rows: readonly Plain[], made?: ReadonlyMap<string, string>): Promise<void> {
-  const unsettled = new Set<DataKey>();
+  const arrays = new Set(fields.flatMap((f) => f.array ?? []));
+  const keyOf = keyFinder();
   for (const row of rows) {
+    const [id, companyId] = [String(row['_id']), String(row['companyId'])];
+    let owner: KeyOwner | undefined;
     for (const field of fields) {
-      for (const [owner, element] of field.array ? elementsOf(row, field.array) : [[row, row] as const]) {
-        const key = openField(spec, field, { row: owner, element, made });
-        if (key && !isSettled(key)) unsettled.add(key);
-      }
+      if (owner?.purpose !== field.purpose) owner = { companyId, purpose: field.purpose };
+      const where = { place: { collection: spec.name, id, path: field.path }, owner, keyOf, made };
+      if (field.array === undefined) openField(field, row, where);
+      else for (const element of elementsOf(row, field.array)) openField(field, element, where);
     }
   }
   for (const row of rows) {
-    delete row['masks'];
-    delete row['blind'];
-    for (const array of new Set(fields.flatMap((f) => f.array ?? []))) for (const [, element] of elementsOf(row, array)) delete element['masks'];
+    // In this order: they were stored last, and an object that loses its last property stays a fast one.
+    if ('blind' in row) delete row['blind'];
+    if ('masks' in row) delete row['masks'];
+    for (const array of arrays) for (const element of elementsOf(row, array)) delete element['masks'];
   }
-  if (unsettled.size > 0) await settleKeys(unsettled);
+  await settleKeys(keyOf.asked);
 }
 
-function elementsOf(row: Plain, array: string): (readonly [row: Plain, element: Plain])[] {
+function elementsOf(row: Plain, array: string): Plain[] {
   const found = valueAt(row, array);
-  return Array.isArray(found) ? (found as unknown[]).flatMap((e) => (typeof e === 'object' && e !== null ? [[row, e as Plain] as const] : [])) : [];
+  return Array.isArray(found) ? (found as unknown[]).filter((e): e is Plain => typeof e === 'object' && e !== null) : [];
+}
+
+interface Opening {
+  place: Place;
+  owner: KeyOwner;
+  keyOf: KeyFinder;
+  made: ReadonlyMap<string, string> | undefined;
 }
 
 /** Whatever is found at a sealed path becomes a Sealed: what is no envelope then shows its mask and never opens. */
-function openField(spec: CollectionSpec, field: SealedField, { row, element, made }: { row: Plain; element: Plain; made: ReadonlyMap<string, string> | undefined }): DataKey | undefined {
-  const parent = field.inner.slice(0, -1).reduce<unknown>((value, part) => (value as Plain | null | undefined)?.[part], element);
-  const last = field.inner.at(-1) ?? '';
-  if (typeof parent !== 'object' || parent === null) return undefined;
-  const found = (parent as Plain)[last];
-  if (found === undefined || found === null || found instanceof Sealed) return undefined;
+function openField({ inner }: SealedField, element: Plain, { place, owner, keyOf, made }: Opening): void {
+  const parent = above(element, inner);
+  const last = inner[inner.length - 1] ?? '';
+  const found = parent?.[last];
+  if (parent === undefined || found === undefined || found === null || found instanceof Sealed) return;
   const envelope = String(found as string);
-  const key = heldKey(keyIdOf(envelope));
-  const place = { collection: spec.name, id: String(row['_id']), path: field.path };
-  const owner = { companyId: String(row['companyId']), purpose: field.purpose };
-  const mask = field.inner.reduce<unknown>((value, part) => (value as Plain | null | undefined)?.[part], element['masks']);
-  (parent as Plain)[last] = Sealed.bound({ place, envelope, key, owner }, mask ?? '[sealed]', made?.get(envelope));
-  return key;
+  const mask = above(element['masks'], inner)?.[last];
+  parent[last] = Sealed.bound({ place, envelope, key: keyOf(envelope), owner }, mask ?? '[sealed]', made?.get(envelope));
+}
+
+interface KeyFinder {
+  (envelope: string): DataKey;
+  /** Every key that was found. */
+  asked: Set<DataKey>;
+}
+
+/** Finds the keys of envelopes; next to each other they mostly name the same. */
+function keyFinder(): KeyFinder {
+  const asked = new Set<DataKey>();
+  let last: { prefix: string; key: DataKey } | undefined;
+  const find = (envelope: string): DataKey => {
+    if (last && envelope.startsWith(last.prefix)) return last.key;
+    const id = keyIdOf(envelope);
+    const key = heldKey(id);
+    asked.add(key);
+    if (id !== '') last = { prefix: envelope.slice(0, id.length + 4), key };
+    return key;
+  };
+  return Object.assign(find, { asked });
+}
+
+/** The object that holds the last part of a path. */
+function above(value: unknown, path: readonly string[]): Plain | undefined {
+  let holder = value;
+  for (let i = 0; i < path.length - 1; i += 1) holder = (holder as Plain | null | undefined)?.[path[i] ?? ''];
+  return typeof holder === 'object' && holder !== null ? (holder as Plain) : undefined;
 }
 
 function hideEnvelopes(node: object): void {
