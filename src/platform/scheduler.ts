@@ -31,9 +31,12 @@ export function makeScheduler(schedules: readonly Schedule[], checkEveryMs = 1_0
 
   const tick = async (): Promise<string[]> => {
     const ran: string[] = [];
+    const known = new Map((await rows.find({ _id: { $in: schedules.map(({ name }) => name) } })).map(({ _id, nextAt }) => [_id, nextAt.getTime()]));
     for (const schedule of schedules) {
+      const due = known.get(schedule.name);
+      if (due !== undefined && due > nowMs()) continue;
+      if (due === undefined) await rows.insertNew([{ _id: schedule.name, nextAt: now() }]);
       const nextAt = new Date(nowMs() + schedule.everySeconds * 1000);
-      await rows.insertNew([{ _id: schedule.name, nextAt: now() }]);
       const mine = await rows.change({ _id: schedule.name, nextAt: { $lte: now() } }, { $set: { nextAt } });
       if (!mine) continue;
       ran.push(schedule.name);
