@@ -24,9 +24,10 @@ export async function benchSignIn(subject: Subject, shops: readonly Shop[], mong
     const reply = await connections.use((c) => c.send('POST', '/v1/auth/login', { body }));
     return reply.status === 200 ? 'ok' : String(reply.status);
   };
-  await closedLoop({ callers: 2, durationMs: 60_000, total: 10 }, (n) => signIn(pool, n));
+  // Compiling costs CPU too, once: what is meant is a service that has been running for a while.
+  await closedLoop({ callers: 1, durationMs: 60_000, total: 60 }, (n) => signIn(pool, n));
   const before = cpuMs(subject.pid) + cpuMs(mongodPid);
-  const alone = await closedLoop({ callers: 1, durationMs: 60_000, total: 40 }, (n) => signIn(pool, n));
+  const alone = await closedLoop({ callers: 1, durationMs: 60_000, total: 60 }, (n) => signIn(pool, n));
   const cpu = (cpuMs(subject.pid) + cpuMs(mongodPid) - before) / Math.max(1, alone.ok);
   report({ name: 'login.cpu', value: cpu, unit: 'ms/login', goal: '≤ 40', reached: cpu <= 40, note: JSON.stringify(alone.outcomes) });
 
