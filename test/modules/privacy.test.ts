@@ -5,6 +5,7 @@ import { createOperator } from '../../src/modules/identity/index.ts';
 import { askCompanyErasure, cancelCompanyErasure } from '../../src/modules/privacy/company.service.ts';
 import { PLATFORM_COMPANY_ID, systemCtx } from '../../src/platform/context.ts';
 import { declaredCollections } from '../../src/platform/db/collection.ts';
+import { aadhaarOf, panOf } from '../support/kyc.ts';
 import { book, fund, makeOrder, makeShipment } from '../support/shipping.ts';
 import { ADDRESS } from '../support/shop.ts';
 import { PASSWORD, startWorld, type Answer, type Merchant, type World } from '../support/world.ts';
@@ -297,9 +298,57 @@ describe('privacy', function () {
     assert.equal((await world.db.collection('erasures').findOne({ companyId: gone.companyId }))?.['state'], 'done');
   });
 
+  it('R11 what people wrote as reasons goes with the company, and the ledger never had it', async () => {
+    const gone = await world.merchant();
+    const root = (await world.api('POST', '/v1/auth/login', { body: { email: 'root@dakiya.test', password: PASSWORD } })).body.accessToken as string;
+    const why = 'Canarybai rang from 9811170077';
+    const as = (token: string, path: string, body: object, ifMatch?: number) => world.api('POST', path, { token, body, ...(ifMatch === undefined ? {} : { ifMatch }) });
+    const good = async (asked: Promise<Answer>): Promise<Answer['body']> => {
+      const answer = await asked;
+      assert.ok(answer.status < 300, JSON.stringify(answer.body));
+      return answer.body;
+    };
+    await fund(world, gone);
+    const shipment = await makeShipment(world, gone);
+    await world.settle();
+    await good(as(gone.token, `/v1/shipments/${shipment.id}/cancel`, { reason: why }, (await world.api('GET', `/v1/shipments/${shipment.id}`, { token: gone.token })).body.version));
+    await world.settle();
+    const { version } = (await world.api('GET', `/v1/orders/${shipment.orderId}`, { token: gone.token })).body;
+    await good(as(gone.token, `/v1/orders/${shipment.orderId}/cancel`, { reason: why }, version));
+    await good(as(gone.token, '/v1/products', { sku: 'WRITTEN', name: 'Tea', pricePaise: 100, hsnCode: '0902', taxBp: 500, weightGrams: 1, lengthMm: 1, breadthMm: 1, heightMm: 1 }));
+    const receipt = { reference: 'GRN 1', lines: [{ sku: 'WRITTEN', locationId: gone.locationId, quantity: 2 }] };
+    await good(as(gone.token, '/v1/stock/receipts', receipt));
+    await good(as(gone.token, '/v1/stock/adjustments', { reason: why, lines: [{ sku: 'WRITTEN', locationId: gone.locationId, quantity: -1 }] }));
+    const pan = { number: panOf('1234'), name: 'Asha Rao', holderType: 'individual', dateOfBirth: '1990-01-31' };
+    await good(world.api('PUT', '/v1/kyc/pan', { token: gone.token, body: pan }));
+    await good(world.api('PUT', '/v1/kyc/bank-account', { token: gone.token, body: { accountNumber: '771234567812', ifsc: 'HDFC0000001', holderName: 'Asha Rao' } }));
+    await good(world.api('PUT', '/v1/kyc/aadhaar', { token: gone.token, body: { number: aadhaarOf('23456789012'), consent: true } }));
+    await good(as(gone.token, '/v1/kyc/submit', {}));
+    await good(as(gone.token, '/v1/kyc/reveal', { field: 'pan', reason: why }));
+    await good(as(root, `/v1/admin/kyc/${gone.companyId}/decisions`, { document: 'pan', decision: 'rejected', reason: why }));
+    const holders = async (): Promise<string[]> => {
+      const found: string[] = [];
+      for (const { name } of await world.db.listCollections({}, { nameOnly: true }).toArray()) {
+        const rows = await world.db.collection(name).find({ companyId: gone.companyId }).toArray();
+        if (JSON.stringify(rows).includes(why)) found.push(name);
+      }
+      return found.sort();
+    };
+    assert.deepEqual(await holders(), ['kyc_events', 'kyc_reveals', 'kycs', 'orders', 'shipments', 'stock_movements']);
+    const { name } = (await world.api('GET', `/v1/admin/companies/${gone.companyId}`, { token: root })).body as { name: string };
+    await good(as(root, `/v1/admin/companies/${gone.companyId}/erase`, { reason: 'asked', name }));
+    await world.settle();
+    assert.deepEqual(await holders(), []);
+    const [kyc, entry] = await Promise.all(['kycs', 'aadhaar_vault'].map((one) => world.db.collection(one).findOne({ companyId: gone.companyId })));
+    assert.deepEqual([(kyc?.['aadhaar'] as { lastFour: string }).lastFour, entry?.['lastFour']], ['XXXX', 'XXXX']);
+    const order = await world.db.collection('orders').findOne({ companyId: gone.companyId });
+    assert.ok((order?.['history'] as { at: Date; kind: string }[]).every(({ at, kind }) => at instanceof Date && kind !== ''), 'the rest of the timeline stays');
+    await world.checks();
+  });
+
   it('has an answer for every field that is personal by its name: sealed, replaced at erasure, or nobody’s', () => {
-    const personal = /^(?:name|contactName|holderName|customerName|phone|email|line1|line2|notes|gstin|dateOfBirth|passwordHash|fileName)$/;
-    const nobodys = new Set(['products.name', 'rate_cards.name', 'zones.name']);
+    const personal = /^(?:name|contactName|holderName|customerName|phone|email|line1|line2|notes|gstin|dateOfBirth|passwordHash|fileName|reason|cancelReason|statusReason|lastFour)$/;
+    const nobodys = new Set(['products.name', 'rate_cards.name', 'zones.name', 'imports.reason', 'ndrs.reason', 'blocked_addresses.reason']);
     const open = declaredCollections()
       .filter((spec) => !spec.name.startsWith('test_'))
       .flatMap((spec) => Object.keys(spec.fields).filter((f) => personal.test(f) && spec.personal?.[f] === undefined && !spec.sealed?.[f]).map((f) => `${spec.name}.${f}`));

@@ -75,6 +75,7 @@ export const movements = defineCollection<MovementRow>({
     actorId: { type: String, required: true },
   },
   audited: false,
+  personal: { reason: null },
   bounds: { lines: MAX_MOVEMENT_LINES },
   indexes: [
     { keys: { companyId: 1, 'lines.sku': 1, createdAt: -1, _id: -1 } },

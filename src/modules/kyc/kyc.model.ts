@@ -137,6 +137,7 @@ export const kycs = defineCollection<Kyc>({
     },
     addressLines: { mask: (lines: string[]) => lines.map(maskName) },
   },
+  personal: { 'documents.*.reason': null, 'aadhaar.lastFour': 'XXXX' },
   bounds: { addresses: MAX_ADDRESSES, files: MAX_FILES },
   listed: false,
   indexes: [
@@ -173,12 +174,13 @@ export const vault = defineCollection<VaultEntry>({
   rowName: 'vault_entry',
   fields: {
     memberId: { type: String },
-    lastFour: { type: String, required: true, match: /^\d{4}$/ },
+    lastFour: { type: String, required: true, match: /^(?:\d{4}|XXXX)$/ },
     keep: { type: Boolean, required: true },
     consents: { type: [Object], required: true },
     verification: { type: Object },
   },
   sealed: { number: { key: 'aadhaar', mask: (number: string) => `XXXX XXXX ${number.slice(-4)}` } },
+  personal: { lastFour: 'XXXX' },
   bounds: { consents: MAX_CONSENTS },
   listed: false,
   indexes: [...ONE_OF_THE_COMPANY, { keys: { keep: 1, updatedAt: 1 } }],
@@ -210,6 +212,7 @@ export const kycEvents = defineCollection<KycEvent>({
     byKind: { type: String, required: true },
     byId: { type: String, required: true },
   },
+  personal: { reason: null },
   // These rows are themselves the record of what happened.
   audited: false,
 });
@@ -234,4 +237,5 @@ export const kycReveals = defineCollection<KycReveal>({
     byKind: { type: String, required: true },
     byId: { type: String, required: true },
   },
+  personal: { reason: '[erased]' },
 });

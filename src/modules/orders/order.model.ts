@@ -171,8 +171,8 @@ export const orders = defineCollection<Order>({
     placedAt: { type: Date, required: true },
   },
   sealed: { customer: SEALED_CUSTOMER, shippingAddress: { ...SEALED_ADDRESS, required: true }, billingAddress: SEALED_ADDRESS },
-  // People write names and numbers into tags as well.
-  personal: { notes: null, tags: [] },
+  // People write names and numbers into tags and reasons as well.
+  personal: { notes: null, tags: [], 'history.*.reason': null },
   bounds: ORDER_BOUNDS,
   indexes: [
     { keys: { companyId: 1, orderNumber: 1 }, unique: true },

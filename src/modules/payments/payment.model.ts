@@ -76,6 +76,7 @@ export const payments = defineCollection<Payment>({
     { keys: { companyId: 1, orderId: 1, createdAt: -1, _id: -1 }, partial: { orderId: { $exists: true } } },
     { keys: { companyId: 1, status: 1, createdAt: -1, _id: -1 } },
   ],
+  personal: { 'refunds.*.reason': null },
   bounds: { history: 100, refunds: 50 },
 });
 

@@ -38,6 +38,6 @@ export async function cancelInside(tx: Tx, shipment: Row<Shipment>, end: { reaso
     key: shipment._id,
     payload: { shipmentId: shipment._id, orderId: shipment.orderId, awb: shipment.awb ?? null, from: shipment.status },
   });
-  await releaseHolds(tx, [{ tx, shipmentId: shipment._id, cause: reason ?? 'Shipment cancelled', awb: shipment.awb }]);
+  await releaseHolds(tx, [{ tx, shipmentId: shipment._id, cause: 'Shipment cancelled', awb: shipment.awb }]);
   return row;
 }

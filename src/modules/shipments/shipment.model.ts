@@ -176,6 +176,7 @@ export const shipments = defineCollection<Shipment>({
     destination: { ...SEALED_ADDRESS, required: true },
     pickup: { required: true, mask: ({ name, city, state, pincode }: Place) => ({ name, city, state, pincode }) },
   },
+  personal: { cancelReason: null },
   bounds: SHIPMENT_BOUNDS,
   indexes: [
     { keys: { awb: 1, courier: 1 }, unique: true, partial: { awb: { $exists: true } } },

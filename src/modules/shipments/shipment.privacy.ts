@@ -33,7 +33,7 @@ export const shipmentPrivacy: CustomerData = {
     return withTransaction(ctx, async (ctx) => {
       const some = await shipments.find(ctx, ofCustomer(ctx, customer), { limit: ROWS_A_STEP });
       for (const { _id, version, destination } of some) {
-        await shipments.update(ctx, _id, { $set: { consignee: erasedCustomer(), destination: erasedAddress(destination) } }, { version });
+        await shipments.update(ctx, _id, { $set: { consignee: erasedCustomer(), destination: erasedAddress(destination) }, $unset: { cancelReason: '' } }, { version });
       }
       return some.length;
     });

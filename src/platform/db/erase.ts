@@ -46,8 +46,16 @@ function erasureOf(spec: CollectionSpec, row: Plain & { _id: string }): { update
   const set: Plain = {};
   const unset: Plain = {};
   for (const [path, marker] of Object.entries(spec.personal ?? {})) {
-    const value = valueAt(row, path);
     const wanted = typeof marker === 'function' ? marker(row._id) : marker;
+    if (path.includes('*')) {
+      const [top = '', ...inner] = path.split('.');
+      // Two paths may lead into one list.
+      const before = set[top] ?? row[top];
+      const after = marked(before, inner, wanted);
+      if (after !== before) set[top] = after;
+      continue;
+    }
+    const value = valueAt(row, path);
     if (value === undefined || JSON.stringify(value) === JSON.stringify(wanted)) continue;
     if (wanted === null) unset[path] = '';
     else set[path] = wanted;
@@ -57,6 +65,20 @@ function erasureOf(spec: CollectionSpec, row: Plain & { _id: string }): { update
   const fields = [...Object.keys(set), ...Object.keys(unset)];
   if (fields.length === 0) return undefined;
   return { fields, update: { $set: { ...set, updatedAt: now() }, $inc: { version: 1 }, ...(Object.keys(unset).length > 0 ? { $unset: unset } : {}) } };
+}
+
+/** A value with the marker wherever the path leads; the same one when there is nothing to replace. */
+function marked(value: unknown, [head = '', ...rest]: readonly string[], marker: unknown): unknown {
+  if (typeof value !== 'object' || value === null || value instanceof Date) return value;
+  const replace = (old: unknown): unknown => (rest.length > 0 ? marked(old, rest, marker) : (marker ?? undefined));
+  if (Array.isArray(value)) {
+    if (head !== '*') return value;
+    const elements = (value as unknown[]).map(replace);
+    return elements.some((element, i) => element !== value[i]) ? elements : value;
+  }
+  const entries = Object.entries(value).map(([key, old]) => [key, head === '*' || head === key ? replace(old) : old] as const);
+  if (entries.every(([key, now]) => now === (value as Plain)[key])) return value;
+  return Object.fromEntries(entries.filter(([, now]) => now !== undefined));
 }
 
 function erased(mask: unknown): unknown {

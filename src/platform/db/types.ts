@@ -130,7 +130,7 @@ export interface CollectionSpec {
   sealed?: Readonly<Record<string, SealedSpec>>;
   /**
    * Personal fields that stand in clear, and what takes their place when the company is erased: a text, one made from the
-   * row's id, an empty list, or null to remove the field.
+   * row's id, an empty list, or null to remove the field. `*` in a path is every element of a list, or every field.
    */
   personal?: Readonly<Record<string, string | null | readonly never[] | ((id: string) => string)>>;
   /** `company` (default): part of the export of a company. `none`: machinery and secrets, or nobody's own. */
