@@ -1,4 +1,5 @@
 import Joi from 'joi';
+import { breakerStates } from './breaker.ts';
 import { monotonicMs, now } from './clock.ts';
 import { secretsFit } from './db/canary.ts';
 import { connection } from './db/connect.ts';
@@ -56,6 +57,7 @@ const answer = Joi.object({
   time: Joi.string(),
   checks: Joi.array().items(Joi.object().unknown()),
   memory: Joi.object().unknown(),
+  breakers: Joi.object().pattern(Joi.string(), Joi.string().valid('closed', 'open', 'half_open')),
 });
 
 async function ready(facts: HealthFacts): Promise<{ status: string; checks: CheckResult[] }> {
@@ -94,9 +96,9 @@ export function healthRoutes(facts: HealthFacts): AnyRoute[] {
     route({
       ...common,
       path: '/health',
-      summary: 'All checks with their times, version and memory',
+      summary: 'All checks with their times, version, memory and breakers',
       response: answer,
-      handle: async () => ({ ...(await ready(facts)), version: facts.version, time: now().toISOString(), memory: { rssBytes: process.memoryUsage.rss() } }),
+      handle: async () => ({ ...(await ready(facts)), version: facts.version, time: now().toISOString(), memory: { rssBytes: process.memoryUsage.rss() }, breakers: breakerStates() }),
       view: (result) => result,
     }),
     route({

@@ -1,11 +1,14 @@
 import { connect } from 'node:net';
-import { unavailable } from './errors.ts';
+import { makeBreaker } from './breaker.ts';
+import { AppError, unavailable } from './errors.ts';
 import { runtime } from './runtime.ts';
 
 export type ScanResult = 'clean' | 'infected' | 'not_scanned';
 
 const CHUNK_BYTES = 65_536;
 const MAX_REPLY_BYTES = 4_096;
+
+const breaker = makeBreaker({ name: 'virus scanner', refusal: (seconds) => scannerRefusal(seconds) });
 
 /**
  * Shows bytes to the ClamAV daemon of CLAMAV_URL (INSTREAM over TCP); `not_scanned` without one. 503 `scanner_unavailable`
@@ -16,7 +19,7 @@ export async function scanForViruses(bytes: Buffer): Promise<ScanResult> {
   if (clamavUrl === undefined) return 'not_scanned';
   let reply: string;
   try {
-    reply = await askDaemon(new URL(clamavUrl), bytes, clamavTimeoutMs);
+    reply = await breaker.run(() => askDaemon(new URL(clamavUrl), bytes, clamavTimeoutMs));
   } catch (error) {
     throw scannerUnavailable(error);
   }
@@ -27,9 +30,13 @@ export async function scanForViruses(bytes: Buffer): Promise<ScanResult> {
   return 'infected';
 }
 
-function scannerUnavailable(error: unknown): ReturnType<typeof unavailable> {
+function scannerUnavailable(error: unknown): AppError {
   runtime().log.error('scanner.unavailable', { error });
-  return unavailable('scanner_unavailable', 'The virus scanner does not answer; try again later', 30, error);
+  return error instanceof AppError ? error : scannerRefusal(30, error);
+}
+
+function scannerRefusal(retryAfterSeconds: number, cause?: unknown): AppError {
+  return unavailable('scanner_unavailable', 'The virus scanner does not answer; try again later', retryAfterSeconds, cause);
 }
 
 /** Frames of INSTREAM: a length of four bytes, then so many; a length of zero ends. The reply ends with a zero byte. */

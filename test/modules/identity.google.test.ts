@@ -138,6 +138,17 @@ describe('sign-in with Google', () => {
     });
   }
 
+  it('leaves Google in peace once it has failed five times, and comes back to it', async () => {
+    google.mischief = 'broken';
+    for (let n = 0; n < 5; n += 1) await come();
+    google.mischief = 'none';
+    const open = await come();
+    assert.deepEqual([open.status, codeOf(open), (await world.api('GET', '/health')).body.breakers.google], [503, 'google_unavailable', 'open']);
+    world.advance(30_000);
+    assert.equal(codeOf(await come()), 'google_registration_required');
+    assert.equal(codeOf(await come()), 'google_registration_required');
+  });
+
   it('takes a state once, from the browser that began, and within ten minutes', async () => {
     await newcomer();
     const { cookie, url } = await start();

@@ -670,10 +670,12 @@ describe('KYC', () => {
       let url = '';
       let reply = 'stream: OK\0';
       let scanned: Buffer;
+      let connections = 0;
 
       before(async () => {
         // What clamd speaks: zINSTREAM\0, frames of a length and so many bytes, a length of zero, then one line back.
         scanner = createServer((socket) => {
+          connections += 1;
           let got = Buffer.alloc(0);
           socket.on('error', () => undefined);
           socket.on('data', (part) => {
@@ -714,6 +716,20 @@ describe('KYC', () => {
         await withConfig({ clamavUrl: 'tcp://127.0.0.1:1' }, async () => void (await refused(upload(pdf(), {}, 'x', who), 503, 'scanner_unavailable')));
         assert.equal(await storedFiles(), before + 1);
         assert.equal((await kyc(who)).files.length, 1);
+      });
+
+      it('C4 leaves one that is away in peace, keeps nothing unseen meanwhile, and comes back to it', async () => {
+        const who = await another(false);
+        const [before, connected] = [await storedFiles(), connections];
+        await withConfig({ clamavUrl: url, clamavTimeoutMs: 50 }, async () => {
+          reply = '';
+          for (let n = 0; n < 7; n += 1) await refused(upload(pdf(), {}, 'x', who), 503, 'scanner_unavailable');
+          assert.equal(connections - connected, 5);
+          assert.equal(await storedFiles(), before);
+          reply = 'stream: OK\0';
+          world.advance(30_000);
+          await good(upload(pdf(), {}, 'x', who), 201);
+        });
       });
     });
   });

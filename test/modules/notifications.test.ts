@@ -1,5 +1,5 @@
 import { strict as assert } from 'node:assert';
-import { createServer, type Server, type Socket } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { notificationsModule, queueMail } from '../../src/modules/notifications/index.ts';
 import { PLATFORM_COMPANY_ID, systemCtx } from '../../src/platform/context.ts';
@@ -62,7 +62,7 @@ describe('notifications', () => {
 
 describe('notifications over SMTP', () => {
   let world: World;
-  let smtp: { server: Server; received: string[]; refuse: boolean; close(): Promise<void> };
+  let smtp: Awaited<ReturnType<typeof smallSmtpServer>>;
 
   before(async () => {
     smtp = await smallSmtpServer();
@@ -81,6 +81,23 @@ describe('notifications over SMTP', () => {
     assert.match(smtp.received[0] ?? '', /Subject: Hello/);
     assert.match(smtp.received[0] ?? '', /Message-ID: <[0-9a-f]{24}@dakiya\.test>/);
     assert.deepEqual((await world.api('GET', '/dev/mailbox')).body.data, []);
+  });
+
+  it('leaves a server that is away in peace, and hands the mail over when it is back', async () => {
+    smtp.away = true;
+    const asked = smtp.senders;
+    for (let n = 0; n < 7; n += 1) await withTransaction(ctx, (ctx) => queueMail(ctx, { ...MAIL, subject: `Late ${n}` }));
+    await world.settle();
+    assert.equal((await world.api('GET', '/health')).body.breakers.smtp, 'open');
+    // The pool repeats the first by itself, on a new connection in the place of the one that it had kept.
+    assert.equal(smtp.senders - asked, 6, 'no mail is tried while it is open');
+    smtp.away = false;
+    for (let n = 0; n < 4; n += 1) {
+      world.advance(3_600_000);
+      await world.settle();
+    }
+    assert.equal(smtp.received.filter((mail) => mail.includes('Subject: Late')).length, 7);
+    assert.equal((await world.api('GET', '/health')).body.breakers.smtp, 'closed');
   });
 
   it('tries again, and ends as a dead job and a failed mail', async () => {
@@ -116,6 +133,10 @@ async function smallSmtpServer(): Promise<typeof result> {
       } else if (/^DATA/i.test(text)) {
         data = '';
         socket.write('354 go on\r\n');
+      } else if (/^MAIL/i.test(text)) {
+        result.senders += 1;
+        if (result.away) socket.destroy();
+        else socket.write('250 ok\r\n');
       } else if (/^RCPT/i.test(text) && result.refuse) socket.write('451 not now\r\n');
       else if (/^QUIT/i.test(text)) socket.end('221 bye\r\n');
       else socket.write('250 ok\r\n');
@@ -125,6 +146,9 @@ async function smallSmtpServer(): Promise<typeof result> {
     server,
     received,
     refuse: false,
+    away: false,
+    /** How often a mail was begun. */
+    senders: 0,
     async close() {
       for (const socket of sockets) socket.destroy();
       await new Promise((resolve) => server.close(resolve));

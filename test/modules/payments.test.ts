@@ -526,6 +526,19 @@ describe('razorpay', () => {
     });
   }
 
+  it('is left in peace after five failures, however many ask, and asked again half a minute later', async () => {
+    reply = { status: 502, body: {} };
+    const ask = () => provider.createOrder({ amountPaise: 5_000, receipt: 'r1', notes: {} });
+    const before = seen.length;
+    for (let n = 0; n < 8; n += 1) await assert.rejects(ask(), isAway);
+    assert.equal(seen.length - before, 5, 'no call of an open breaker goes out');
+    assert.equal((await world.api('GET', '/health')).body.breakers.razorpay, 'open');
+    world.advance(30_000);
+    reply = { status: 200, body: { id: 'order_Abc', amount: 5_000 } };
+    for (let n = 0; n < 2; n += 1) assert.equal((await ask()).providerOrderId, 'order_Abc');
+    assert.equal((await world.api('GET', '/health')).body.breakers.razorpay, 'closed');
+  });
+
   it('proves a checkout with the key secret', () => {
     const proof = { providerOrderId: 'order_1', providerPaymentId: 'pay_1' };
     assert.equal(provider.checkoutHolds({ ...proof, signature: checkoutSignature('secret', 'order_1', 'pay_1') }), true);

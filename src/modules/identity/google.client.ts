@@ -1,4 +1,5 @@
 import * as oauth from 'oauth4webapi';
+import { makeBreaker } from '../../platform/breaker.ts';
 import { nowMs } from '../../platform/clock.ts';
 import { AppError, forbidden, invalid, notFound, unauthenticated, unavailable } from '../../platform/errors.ts';
 import { runtime } from '../../platform/runtime.ts';
@@ -97,8 +98,9 @@ export async function subjectOf(refreshToken: string): Promise<string | undefine
   }
 }
 
-function googleAway(cause?: unknown): AppError {
-  return unavailable('google_unavailable', 'Google does not answer right now; try again, or sign in with your password', 5, cause);
+function googleAway(cause?: unknown, retryAfterSeconds = 5): AppError {
+  if (cause instanceof AppError) return cause;
+  return unavailable('google_unavailable', 'Google does not answer right now; try again, or sign in with your password', retryAfterSeconds, cause);
 }
 
 /** Google's own troubles are a 503, a person who declined a 400, and anything that does not check out a 401 without details. */
@@ -128,8 +130,11 @@ async function discover(issuer: string): Promise<oauth.AuthorizationServer> {
   }
 }
 
+const breaker = makeBreaker({ name: 'google', refusal: (seconds) => googleAway(undefined, seconds) });
+
 /** A local stand-in speaks plain HTTP; production never does. */
 function options() {
   const { googleTimeoutMs, nodeEnv } = runtime().config;
-  return { signal: AbortSignal.timeout(googleTimeoutMs), ...(nodeEnv === 'production' ? {} : { [oauth.allowInsecureRequests]: true as const }) };
+  const guarded = (url: string, request: object): Promise<Response> => breaker.run(() => fetch(url, request), ({ status }) => status >= 500);
+  return { signal: AbortSignal.timeout(googleTimeoutMs), [oauth.customFetch]: guarded, ...(nodeEnv === 'production' ? {} : { [oauth.allowInsecureRequests]: true as const }) };
 }

@@ -1,10 +1,11 @@
 import nodemailer, { type Transporter } from 'nodemailer';
+import { makeBreaker } from '../../platform/breaker.ts';
 import { now, nowMs } from '../../platform/clock.ts';
 import { PLATFORM_COMPANY_ID, type OutsideTx, type Tx } from '../../platform/context.ts';
 import { declareSealedRows } from '../../platform/db/renew-rows.ts';
 import { openText, sealText, type Place } from '../../platform/db/sealed.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
-import { conflict } from '../../platform/errors.ts';
+import { conflict, unavailable } from '../../platform/errors.ts';
 import { runtime } from '../../platform/runtime.ts';
 import { mailbox, mails, type MailboxRow, type MailState } from './mail.model.ts';
 
@@ -48,7 +49,7 @@ export async function deliver({ mailId, sealed }: MailPayload): Promise<void> {
   const { smtpUrl, mailFrom, nodeEnv } = runtime().config;
   if (smtpUrl !== undefined) {
     const messageId = `<${mailId}@${domainOf(mailFrom)}>`;
-    await transport(smtpUrl).sendMail({ from: mailFrom, to, subject, text, messageId });
+    await smtp.run(() => transport(smtpUrl).sendMail({ from: mailFrom, to, subject, text, messageId }));
     return;
   }
   if (nodeEnv === 'production') throw new Error('SMTP_URL is not set, so no mail can be sent');
@@ -74,6 +75,13 @@ export async function noteOutcome(ctx: OutsideTx, mailId: string, state: Exclude
 export async function readMailbox(to?: string): Promise<MailboxRow[]> {
   return mailbox.find(to === undefined ? {} : { to: to.trim().toLowerCase() }, { sort: { createdAt: -1, _id: -1 }, limit: 100 });
 }
+
+/** A server that refuses one mail or one receiver is there. */
+const smtp = makeBreaker({
+  name: 'smtp',
+  isFailure: (error) => !['EENVELOPE', 'EMESSAGE'].includes(String((error as { code?: unknown } | null)?.code)),
+  refusal: (seconds) => unavailable('mail_unavailable', 'The mail server does not answer', seconds),
+});
 
 let open: { url: string; transporter: Transporter } | undefined;
 

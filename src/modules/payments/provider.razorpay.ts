@@ -1,3 +1,4 @@
+import { makeBreaker } from '../../platform/breaker.ts';
 import { AppError, unavailable } from '../../platform/errors.ts';
 import { runtime } from '../../platform/runtime.ts';
 import { checkoutSignature, signatureHolds } from './payment.rules.ts';
@@ -11,6 +12,17 @@ export interface RazorpayOptions {
   timeoutMs?: number;
 }
 
+const breaker = makeBreaker({
+  name: 'razorpay',
+  refusal: (seconds) => away(seconds),
+  // A caller who went away says nothing about the provider.
+  isFailure: (error) => (error instanceof Error && error.name === 'AbortError' ? undefined : true),
+});
+
+function away(retryAfterSeconds: number, cause?: unknown): AppError {
+  return unavailable('payment_provider_unavailable', 'The payment provider does not answer; try again', retryAfterSeconds, cause);
+}
+
 /**
  * Razorpay's REST API: `POST /v1/orders {amount, currency, receipt, notes}` answers `{id, amount, …}`,
  * `POST /v1/payments/:id/refund {amount, receipt}` with `X-Refund-Idempotency` answers `{id, status, …}`. Basic
@@ -22,18 +34,21 @@ export function makeRazorpay({ keyId, keySecret, baseUrl = 'https://api.razorpay
   const post = async (path: string, body: object, headers: Record<string, string> = {}, signal?: AbortSignal): Promise<Record<string, unknown>> => {
     const deadline = AbortSignal.timeout(timeoutMs);
     try {
-      const answer = await fetch(baseUrl + path, {
-        method: 'POST',
-        headers: { authorization, 'content-type': 'application/json', ...headers },
-        body: JSON.stringify(body),
-        signal: signal ? AbortSignal.any([signal, deadline]) : deadline,
-        redirect: 'error',
-      });
-      const json: unknown = await answer.json();
-      if (!answer.ok) throw refused(path, answer.status, json);
+      const send = async (): Promise<{ ok: boolean; status: number; json: unknown }> => {
+        const answer = await fetch(baseUrl + path, {
+          method: 'POST',
+          headers: { authorization, 'content-type': 'application/json', ...headers },
+          body: JSON.stringify(body),
+          signal: signal ? AbortSignal.any([signal, deadline]) : deadline,
+          redirect: 'error',
+        });
+        return { ok: answer.ok, status: answer.status, json: await answer.json() };
+      };
+      const { ok, status, json } = await breaker.run(send, (answer) => answer.status >= 500);
+      if (!ok) throw refused(path, status, json);
       return json as Record<string, unknown>;
     } catch (error) {
-      throw error instanceof AppError ? error : unavailable('payment_provider_unavailable', 'The payment provider does not answer; try again', 5, error);
+      throw error instanceof AppError ? error : away(5, error);
     }
   };
 
