@@ -153,7 +153,8 @@ describe('what the service says about itself', () => {
     const ready = await world.api('GET', '/health/ready');
     assert.deepEqual([ready.status, ready.body.status, ready.body.checks.map((c: { ok: boolean }) => c.ok)], [200, 'ready', ready.body.checks.map(() => true)]);
     const full = await world.api('GET', '/health');
-    assert.deepEqual(Object.keys(full.body).sort(), ['checks', 'memory', 'status', 'time', 'version']);
+    assert.deepEqual(Object.keys(full.body).sort(), ['breakers', 'checks', 'memory', 'status', 'time', 'version']);
+    assert.deepEqual(full.body.breakers, { google: 'closed', razorpay: 'closed', smtp: 'closed', 'virus scanner': 'closed' });
     const metrics = await world.api('GET', '/metrics');
     assert.match(metrics.headers.get('content-type') ?? '', /^text\/plain/);
     const text = metrics.bytes.toString();
