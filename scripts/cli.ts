@@ -1,13 +1,20 @@
-import { Argument, Command, CommanderError, Option } from 'commander';
+import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { ConfigError, describeConfig, loadConfig } from '../src/config.ts';
 import { AppError } from '../src/platform/errors.ts';
 import { SetupError } from '../src/platform/embedded/setup-error.ts';
+import { MIGRATION_NAMES } from '../src/platform/db/migration-state.ts';
 import { MigrationError } from './migrations/migration.ts';
 import { VERSION } from '../src/version.ts';
 import { say, table } from './lib/output.ts';
 
 /** What commander refuses: an unknown command or option, a missing argument. It has said why itself. */
 const WRONG_USE = 2;
+
+/** An empty name would be the folder in which somebody happens to stand. */
+function folder(name: string): string {
+  if (name.trim() === '') throw new InvalidArgumentError('A folder has a name.');
+  return name;
+}
 
 const program = new Command('dakiya')
   .exitOverride()
@@ -36,8 +43,8 @@ program
   .description('import a file of orders (or products, pincodes, serviceability)')
   .argument('<file>', 'CSV or JSON lines; Shopify’s export is recognised by its header')
   .option('--company <id>', 'the company; default: the demo company')
-  .option('--kind <kind>', 'orders, products, pincodes, serviceability', 'orders')
-  .option('--mode <mode>', 'skip_invalid or all_or_nothing', 'skip_invalid')
+  .addOption(new Option('--kind <kind>', 'what the file holds').choices(['orders', 'products', 'pincodes', 'serviceability']).default('orders'))
+  .addOption(new Option('--mode <mode>', 'what becomes of the file when a row is wrong').choices(['skip_invalid', 'all_or_nothing']).default('skip_invalid'))
   .option('--courier <courier>', 'whose serviceability, for --kind serviceability; default: sandbox')
   .option('--force', 'import the same bytes again', false)
   .addHelpText('after', '\nExample:\n  npm run -s dakiya -- import data/samples/shopify-orders.csv')
@@ -77,7 +84,7 @@ const migrate = program
 migrate
   .command('up')
   .description('run what has not run')
-  .option('--to <name>', UP.to)
+  .addOption(new Option('--to <name>', UP.to).choices(MIGRATION_NAMES))
   .option('--dry-run', UP.dryRun, false)
   .option('--drop-unreadable', 'take rows up without the fields that cannot be read; the sealed backup keeps them', false)
   .action(async (options: { to?: string; dropUnreadable: boolean }, command: Command) => {
@@ -88,7 +95,7 @@ migrate
   .command('down')
   .description('undo the last migration')
   .option('--all', 'undo all of them', false)
-  .option('--to <name>', 'undo down to this one, and it too')
+  .addOption(new Option('--to <name>', 'undo down to this one, and it too').choices(MIGRATION_NAMES))
   .option('--dry-run', UP.dryRun, false)
   .action(async (options: { all: boolean; to?: string }, command: Command) => {
     const { migrateCommand } = await import('./migrate.ts');
@@ -118,7 +125,7 @@ function isDry(command: Command): boolean {
 program
   .command('backup')
   .description('write every collection, files included, as it is at one moment into a new folder')
-  .requiredOption('--out <folder>', 'a folder that does not exist or is empty')
+  .requiredOption('--out <folder>', 'a folder that does not exist or is empty', folder)
   .option('--plain', 'do not compress', false)
   .addHelpText('after', '\nSealed values stay sealed: without the same ENCRYPTION_KEY(S) nobody reads them, also not you.\n\nExample:\n  npm run -s dakiya -- backup --out backups/2026-11-25')
   .action(async (options: { out: string; plain: boolean }) => {
@@ -129,7 +136,7 @@ program
 program
   .command('restore')
   .description('bring a backup back; verifies every file before the first write')
-  .requiredOption('--from <folder>', 'the folder of a backup')
+  .requiredOption('--from <folder>', 'the folder of a backup', folder)
   .option('--into <database>', 'another database of the same server')
   .option('--force', 'replace what the database holds', false)
   .addHelpText('after', '\nStop the service first.\n\nExample:\n  npm run -s dakiya -- restore --from backups/2026-11-25 --into dakiya_restored')
@@ -231,7 +238,7 @@ admin
   .description('create a staff user; reads the password from standard input')
   .requiredOption('--email <email>')
   .requiredOption('--name <name>')
-  .requiredOption('--role <role>', 'operator or platform_admin')
+  .addOption(new Option('--role <role>', 'what he may do').choices(['operator', 'platform_admin']).makeOptionMandatory())
   .addHelpText('after', '\nExample:\n  printf %s "$PASSWORD" | npm run -s dakiya -- admin create-operator --email a@b.in --name Asha --role operator')
   .action(async (options: { email: string; name: string; role: string }) => {
     const { createOperatorCommand } = await import('./admin.ts');

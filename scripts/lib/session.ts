@@ -18,7 +18,11 @@ export interface Session {
  */
 export async function withSession<T>(work: (session: Session) => Promise<T>): Promise<T> {
   return onDatabase(async ({ config, log, mongodbUri }) => {
-    const service = await startService({ config, log, mongodbUri, listen: false, background: false });
+    const service = await startService({ config, log, mongodbUri, listen: false, background: false }).catch(async (error: unknown) => {
+      // It may have refused the database after it had connected: an open connection would keep the process for ever.
+      await disconnect();
+      throw error;
+    });
     try {
       return await work({ config, log, service });
     } finally {
@@ -32,8 +36,8 @@ export async function withSession<T>(work: (session: Session) => Promise<T>): Pr
 export async function withConnection<T>(work: () => Promise<T>): Promise<T> {
   return onDatabase(async ({ config, log, mongodbUri }) => {
     useRuntime({ config, log });
-    await connect({ uri: mongodbUri, poolSize: config.mongoPoolSize, onSlow: () => undefined, slowMs: config.slowQueryMs });
     try {
+      await connect({ uri: mongodbUri, poolSize: config.mongoPoolSize, onSlow: () => undefined, slowMs: config.slowQueryMs });
       return await work();
     } finally {
       await disconnect();

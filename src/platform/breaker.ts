@@ -18,8 +18,8 @@ export interface Breaker {
 
 export interface BreakerOptions {
   name: string;
-  /** The refusal of an open breaker: 503 with the code that a failed call has. */
-  refusal(retryAfterSeconds: number): AppError;
+  /** What an open breaker throws: for requests the 503 with the code that a failed call has. */
+  refusal(retryAfterSeconds: number): Error;
   /**
    * True for errors that say that the service is away, undefined for those that say nothing of it; without it all but our
    * own refusals that are no 503.

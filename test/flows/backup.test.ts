@@ -1,15 +1,18 @@
 import { strict as assert } from 'node:assert';
+import { createHash } from 'node:crypto';
 import { cp, mkdtemp, readdir, readFile, rename, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import mongoose from 'mongoose';
 import { storeFile } from '../../src/platform/db/files.ts';
+import type { Manifest } from '../../src/platform/db/backup/manifest.ts';
 import { writeBackup } from '../../src/platform/db/backup/write.ts';
 import { restoreBackup } from '../../src/platform/db/backup/restore.ts';
 import { digestOf } from '../../src/platform/db/raw.ts';
 import { readSchema } from '../../src/platform/db/schema.ts';
 import { openHouse, type House } from '../platform/house.ts';
+import { withDatabase } from '../support/database.ts';
 import { cli, cliDone } from '../support/legacy.ts';
 
 const HOSTILE = ['; touch pwned;', '/tmp/escape', '`id`; rm -rf ~', "it's \"quoted\" & | > <", 'line\nbreak', '--out'];
@@ -92,6 +95,13 @@ describe('backup and restore', function () {
     'a changed count': [/was changed after/, async (copy) => edit(copy, (text) => text.replace(/"rows": \d+/, '"rows": 99'))],
     'a path in the manifest': [/is damaged/, async (copy) => edit(copy, (text) => text.replace('0001.bson.gz', '../0001.bson.gz'))],
     'a manifest that is no JSON': [/is damaged/, async (copy) => edit(copy, (text) => text.slice(0, -5))],
+    // The digest has no key: whoever changes a manifest can make it anew.
+    'options that are no JSON': [/is damaged/, async (copy) => forge(copy, { options: '{nope' })],
+    'a view': [/is damaged/, async (copy) => forge(copy, { options: '{"viewOn":"orders","pipeline":[{"$out":"x"}]}' })],
+    'indexes that are no list': [/is damaged/, async (copy) => forge(copy, { indexes: '5' })],
+    'a collection of the server': [/is damaged/, async (copy) => forge(copy, { name: 'system.users' })],
+    'a name that no collection can have': [/is damaged/, async (copy) => forge(copy, { name: 'a$b' })],
+    'a backup of nothing': [/is damaged/, async (copy) => forge(copy)],
   };
   for (const [name, [says, damage]] of Object.entries(damages)) {
     it(`refuses ${name} before the first write`, async () => {
@@ -101,6 +111,14 @@ describe('backup and restore', function () {
       assert.deepEqual(await target(into).listCollections().toArray(), []);
     });
   }
+
+  it('says in one sentence that the server refuses an index, and lets no service start on the rest', async () => {
+    const [copy, into] = [await copyOf(), freshName()];
+    await forge(copy, { indexes: '[{"name":"x","key":{"a":"bogus"}}]' });
+    await assert.rejects(restoreInto(copy, into), /The server refuses .* as the backup describes it .*restore another backup with --force/);
+    assert.equal((await target(into).collection<{ _id: string; state: string }>('migrations').findOne({ _id: 'restore' }))?.state, 'running');
+    await restoreInto(backup, into, true);
+  });
 
   it('refuses a database that holds something unless forced, and hostile names of databases', async () => {
     const into = freshName();
@@ -125,6 +143,10 @@ describe('backup and restore', function () {
       [['import', '--company', unknown, 'data/samples/shopify-orders.csv'], 1, /^There is no such company$/m],
       [['simulate', '--company', unknown], 1, /^There is no such company$/m],
       [['backup', '--out', join(backup, 'manifest.json')], 1, /manifest\.json cannot be made \(EEXIST\)/],
+      [['backup', '--out', ''], 2, /A folder has a name/],
+      [['restore', '--from', ' '], 2, /A folder has a name/],
+      [['migrate', 'up', '--to', 'nope'], 2, /Allowed choices are indexes/],
+      [['import', '--mode', 'foo', 'data/samples/shopify-orders.csv'], 2, /Allowed choices are skip_invalid, all_or_nothing/],
       [['backup', '--out', '/proc/dakiya/backup'], 1, /backup cannot be made \(ENOENT\)/],
       [['--help'], 0, /^$/],
     ];
@@ -147,6 +169,9 @@ describe('backup and restore', function () {
     const half = await cli(['restore', '--from', backup, '--into', into], { env: env(), killAt: (line) => line.includes('"step":"restore"') });
     assert.equal(half.signal, 'SIGKILL');
     assert.equal((await target(into).collection<{ _id: string; state: string }>('migrations').findOne({ _id: 'restore' }))?.state, 'running');
+    const refused = await cli(['checks'], { env: { ...env(), MONGODB_URI: withDatabase(house.config.mongodbUri ?? '', into) } });
+    assert.equal(refused.code, 1, 'the command ends');
+    assert.match(refused.err, /A restore into this database did not end/);
     await restoreInto(backup, into, true);
     assert.equal(await target(into).collection<{ _id: string }>('migrations').findOne({ _id: 'restore' }), null);
   });
@@ -160,6 +185,15 @@ describe('backup and restore', function () {
   async function link(copy: string): Promise<void> {
     await rename(join(copy, '0001.bson.gz'), join(copy, 'elsewhere'));
     await symlink(join(copy, 'elsewhere'), join(copy, '0001.bson.gz'));
+  }
+  /** Changes the first collection of a manifest, or takes all out, and makes its digest anew. */
+  async function forge(copy: string, change?: object): Promise<void> {
+    await edit(copy, (text) => {
+      const { digest: _digest, ...manifest } = JSON.parse(text) as Manifest;
+      const collections = change ? manifest.collections.map((entry, i) => (i === 0 ? { ...entry, ...change } : entry)) : [];
+      const forged = { ...manifest, collections };
+      return JSON.stringify({ ...forged, digest: createHash('sha256').update(JSON.stringify(forged)).digest('hex') });
+    });
   }
   async function edit(copy: string, change: (text: string) => string): Promise<void> {
     const path = join(copy, 'manifest.json');

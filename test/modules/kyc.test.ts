@@ -742,8 +742,14 @@ describe('KYC under its limits', () => {
       const { token, companyId } = await world.merchant({ location: false, verified: false });
       assert.equal((await world.api('PUT', '/v1/kyc/pan', { token, body: PAN })).status, 200);
       const reveal = () => world.api('POST', '/v1/kyc/reveal', { token, body: { field: 'pan', reason: 'A customer asked for it' } });
+      const form = new FormData();
+      form.set('document', 'pan');
+      form.set('file', new Blob([new Uint8Array(pdf())]), 'pan.pdf');
+      const file = await world.api('POST', '/v1/kyc/documents', { token, raw: form });
+      assert.equal(file.status, 201, JSON.stringify(file.body));
       const { statuses } = await race(5, reveal);
       assert.deepEqual(statuses, { 200: 2, 429: 3 });
+      assert.equal((await world.api('GET', `/v1/kyc/documents/${file.body.id}`, { token })).status, 429, 'a file shows the whole number as well');
       const answer = await reveal();
       assert.deepEqual([answer.body.error.code, Number(answer.headers.get('retry-after')) > 0], ['rate_limited', true]);
       assert.equal(await world.db.collection('kyc_reveals').countDocuments({ companyId }), 2);

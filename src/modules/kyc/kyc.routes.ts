@@ -120,6 +120,7 @@ export const kycRoutes = [
     path: '/v1/kyc/documents/:id',
     summary: 'An uploaded document in clear, to be saved; noted in the audit log',
     permission: 'kyc:reveal',
+    limit: 'sensitive',
     params: idParams,
     response: 'application/octet-stream',
     handle: (ctx, { params, connection }) => readFile(ctx, params.id, connection.address),

@@ -5,7 +5,7 @@ import { PLATFORM_COMPANY_ID, type OutsideTx, type Tx } from '../../platform/con
 import { declareSealedRows } from '../../platform/db/renew-rows.ts';
 import { openText, sealText, type Place } from '../../platform/db/sealed.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
-import { conflict, unavailable } from '../../platform/errors.ts';
+import { conflict } from '../../platform/errors.ts';
 import { runtime } from '../../platform/runtime.ts';
 import { mailbox, mails, type MailboxRow, type MailState } from './mail.model.ts';
 
@@ -80,7 +80,7 @@ export async function readMailbox(to?: string): Promise<MailboxRow[]> {
 const smtp = makeBreaker({
   name: 'smtp',
   isFailure: (error) => !['EENVELOPE', 'EMESSAGE'].includes(String((error as { code?: unknown } | null)?.code)),
-  refusal: (seconds) => unavailable('mail_unavailable', 'The mail server does not answer', seconds),
+  refusal: () => new Error('The mail server does not answer'),
 });
 
 let open: { url: string; transporter: Transporter } | undefined;

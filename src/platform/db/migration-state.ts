@@ -105,11 +105,14 @@ export async function openSchema({ strict, fingerprint, prepare }: OpenSchemaOpt
     const legacy = state.empty ? [] : await legacyCollections();
     if (legacy.length > 0) throw new SetupError(`This database is not yet migrated: ${legacy.join(', ')} hold rows of the former product. Stop everything that writes to it, then run: ${UP}`);
   }
-  if (state.rows.get('indexes')?.fingerprint === fingerprint && state.pending.length === 0) return;
+  const isNoted = state.rows.get('indexes')?.fingerprint === fingerprint && state.pending.length === 0;
+  // A note says what was prepared once; an index may have been dropped since, or a collection.
+  if (isNoted && !strict) return;
   if (strict && !state.empty) {
     const missing = await prepare(true);
     if (missing.length > 0) throw new SetupError(`This database lacks ${missing.slice(0, 5).join(', ')}${missing.length > 5 ? ` and ${missing.length - 5} more` : ''}. Run: ${UP}`);
   } else await prepare(false);
+  if (isNoted) return;
   await noteDone('indexes', { fingerprint });
   for (const name of state.pending) if (name !== 'indexes') await noteDone(name, { rows: 0 });
 }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { lstat, open, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import Joi from 'joi';
+import mongoose from 'mongoose';
 import { SetupError } from '../../embedded/setup-error.ts';
 
 /** One collection of a backup. Its file is named by a number: a collection's name never becomes a path. */
@@ -31,9 +32,19 @@ export interface Manifest {
   digest: string;
 }
 
+const { EJSON } = mongoose.mongo.BSON;
 const FILE = 'manifest.json';
 const hash = Joi.string().pattern(/^[0-9a-f]{64}$/).required();
 const count = Joi.number().integer().min(0).required();
+/** A text of extended JSON that holds what the schema says; it stays a text. */
+function json(schema: Joi.Schema): Joi.StringSchema {
+  const holds = (text: string): string => {
+    Joi.assert(EJSON.parse(text, { relaxed: true }), schema);
+    return text;
+  };
+  return Joi.string().custom(holds).required();
+}
+
 const SCHEMA = Joi.object({
   format: Joi.string().valid('dakiya-backup-1').required(),
   version: Joi.string().required(),
@@ -43,18 +54,20 @@ const SCHEMA = Joi.object({
   collections: Joi.array()
     .items(
       Joi.object({
-        name: Joi.string().max(255).required(),
+        // The server's own collections are nobody's to restore, and `$` stands in no name.
+        name: Joi.string().max(255).pattern(/^(?!system\.)[^$\0]+$/).required(),
         file: Joi.string().pattern(/^\d{4,6}\.bson(?:\.gz)?$/).required(),
         rows: count,
         sha256: hash,
         fileSha256: hash,
         fileBytes: count,
-        options: Joi.string().required(),
-        indexes: Joi.string().required(),
+        options: json(Joi.object({ viewOn: Joi.forbidden(), pipeline: Joi.forbidden() }).unknown()),
+        indexes: json(Joi.array().items(Joi.object({ name: Joi.string().required(), key: Joi.object().required() }).unknown())),
       }),
     )
     .unique('name')
     .unique('file')
+    .min(1)
     .required(),
   digest: hash,
 });

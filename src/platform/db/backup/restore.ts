@@ -46,7 +46,10 @@ export async function restoreBackup({ folder, into, force, tell }: RestoreOption
   // The collection that holds the mark is completed last.
   const inOrder = [...collections].sort((a, b) => Number(a.name === 'migrations') - Number(b.name === 'migrations'));
   for (const [i, entry] of inOrder.entries()) {
-    await restoreCollection(db, folder, entry);
+    await restoreCollection(db, folder, entry).catch((cause: unknown) => {
+      if (!(cause instanceof mongoose.mongo.MongoServerError)) throw cause;
+      throw new SetupError(`The server refuses ${entry.name} as the backup describes it (${cause.codeName ?? 'error'}); the database is not usable, restore another backup with --force`, { cause });
+    });
     tell('restore', entry.name, i + 1, inOrder.length);
   }
   for (const { name, sha256, rows } of inOrder) {
