@@ -1,10 +1,14 @@
 import { Readable } from 'node:stream';
 
+/** Some spreadsheets read the wide forms of East Asian keyboards as the narrow ones. */
+const FORMULA = /^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/;
+
 /** One CSV cell: quoted where needed, and never a formula for the spreadsheet that opens it. */
 export function csvCell(value: unknown): string {
   const text = value === undefined || value === null ? '' : String(value);
-  const safe = typeof value === 'string' && /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
-  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+  const safe = typeof value === 'string' && FORMULA.test(text) ? `'${text}` : text;
+  // A semicolon or tab parts cells where the comma is the decimal sign.
+  return /[",;\r\n\t]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }
 
 /** One CSV row with its line end. */

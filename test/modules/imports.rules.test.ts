@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { ORDER_LAYOUT } from '../../src/modules/imports/columns.rules.ts';
 import { csvSplitter, detectDelimiter } from '../../src/modules/imports/csv.rules.ts';
 import type { RawRow } from '../../src/modules/imports/csv.rules.ts';
-import { ERRORS_CSV_HEADER, csvSafeCell, errorsCsvRows } from '../../src/modules/imports/errors.rules.ts';
+import { ERRORS_CSV_HEADER, errorsCsvRows } from '../../src/modules/imports/errors.rules.ts';
 import { faultList, oneLine, parseIndianMobile, parsePincode, readPhone } from '../../src/modules/imports/fields.rules.ts';
 import type { RowFault } from '../../src/modules/imports/grouping.rules.ts';
 import type { ImportedOrder } from '../../src/modules/imports/order.rules.ts';
@@ -16,6 +16,7 @@ import { skuFromName } from '../../src/modules/imports/shopify.rules.ts';
 import { stateName } from '../../src/modules/imports/states.rules.ts';
 import { readPincodes, readProducts, readServiceabilityRows } from '../../src/modules/imports/tables.rules.ts';
 import { parseRupees } from '../../src/platform/money.ts';
+import { csvCell } from '../../src/platform/csv.ts';
 
 const SAMPLE = new URL('../../data/samples/shopify-orders.csv', import.meta.url);
 const fixture = (name: string) => new URL(`../fixtures/imports/${name}`, import.meta.url);
@@ -728,6 +729,6 @@ describe('imports: other kinds and errors.csv', () => {
       `7,5,'=cmd|x,"a, ""b"""`,
       '',
     ].join('\r\n'));
-    for (const start of ['=', '+', '-', '@', '\t', '\r']) assert.match(csvSafeCell(`${start}1`), /^"?'/);
+    for (const start of ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']) assert.match(csvCell(`${start}1`), /^"?'/);
   });
 });

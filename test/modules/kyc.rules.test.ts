@@ -244,6 +244,8 @@ describe('KYC rules', () => {
       ['a PDF with a hidden name', pdf('/S /#4AavaScr#69pt')],
       ['a PDF that launches', pdf('/S /Launch /F (cmd.exe)')],
       ['a PDF with attachments', pdf('/Type /EmbeddedFile')],
+      ['a PDF that opens another file', pdf('/AA << /O << /S /GoToR /F (\\\\evil\\x) >> >>')],
+      ['a cut-off PDF', text('%PDF-1.4\n')],
     ];
     for (const [what, bytes] of bad) it(`refuses ${what}`, async () => assert.rejects(judgeFile(bytes), refused));
     it('refuses nothing at all as invalid', async () => assert.rejects(judgeFile(Buffer.alloc(0)), { code: 'validation_failed' }));

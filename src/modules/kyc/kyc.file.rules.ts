@@ -14,11 +14,13 @@ const ZIP_END = Buffer.from('504b0506', 'hex');
 const ZIP_TAIL = 65_557;
 /** Readers of PDF take a header that begins within so many bytes. */
 const PDF_HEAD = 1_024;
+/** They look for the end mark so near the end. */
+const PDF_TAIL = 1_024;
 /**
  * Things in a PDF that act instead of showing. Names inside compressed objects are not seen: the scanner's part. `/JS` is
  * too short to look for, and does nothing without one of these.
  */
-const PDF_ACTIONS = /\/(?:JavaScript|Launch|EmbeddedFiles?|RichMedia|Rendition|XFA|SubmitForm|ImportData)[\s()<>[\]/%]/;
+const PDF_ACTIONS = /\/(?:JavaScript|Launch|EmbeddedFiles?|RichMedia|Rendition|XFA|SubmitForm|ImportData|GoToR|GoToE)[\s()<>[\]/%]/;
 
 /**
  * The type of a file by its bytes, whatever its name and header say. Refuses 400 an empty file, 415 `unsupported_file`
@@ -45,6 +47,7 @@ function bothThings(bytes: Buffer): string | undefined {
 
 function pdfFault(bytes: Buffer): string | undefined {
   if (!bytes.toString('latin1', 0, 8).startsWith('%PDF-')) return 'The PDF does not begin at its first byte';
+  if (!bytes.subarray(-PDF_TAIL).includes('%%EOF')) return 'The PDF is cut off';
   // `#4a` in a name is the letter J.
   const names = bytes.toString('latin1').replace(/#([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
   return PDF_ACTIONS.test(names) ? 'The PDF has scripts, attachments or forms that act' : undefined;
