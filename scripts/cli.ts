@@ -2,7 +2,8 @@ import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 
 import { ConfigError, describeConfig, loadConfig } from '../src/config.ts';
 import { AppError } from '../src/platform/errors.ts';
 import { SetupError } from '../src/platform/embedded/setup-error.ts';
-import { MIGRATION_NAMES } from '../src/platform/db/migration-state.ts';
+import { MIGRATION_NAMES } from '../src/platform/db/migration-names.ts';
+import { STAFF_ROLES, type StaffRole } from '../src/platform/permissions.ts';
 import { MigrationError } from './migrations/migration.ts';
 import { VERSION } from '../src/version.ts';
 import { say, table } from './lib/output.ts';
@@ -238,9 +239,9 @@ admin
   .description('create a staff user; reads the password from standard input')
   .requiredOption('--email <email>')
   .requiredOption('--name <name>')
-  .addOption(new Option('--role <role>', 'what he may do').choices(['operator', 'platform_admin']).makeOptionMandatory())
+  .addOption(new Option('--role <role>', 'what he may do').choices(STAFF_ROLES).makeOptionMandatory())
   .addHelpText('after', '\nExample:\n  printf %s "$PASSWORD" | npm run -s dakiya -- admin create-operator --email a@b.in --name Asha --role operator')
-  .action(async (options: { email: string; name: string; role: string }) => {
+  .action(async (options: { email: string; name: string; role: StaffRole }) => {
     const { createOperatorCommand } = await import('./admin.ts');
     process.exitCode = await createOperatorCommand(options);
   });

@@ -100,7 +100,11 @@ export async function connectDatabase({ config, log, mongodbUri }: DatabaseOptio
 /** Starts the service; resolves when it listens. Undo with the returned stages. */
 export async function startService(options: StartOptions): Promise<Service> {
   const { config, log } = options;
-  await openDatabase(options);
+  await openDatabase(options).catch(async (error: unknown) => {
+    // A database that is refused after it was connected to: an open connection would keep the process for ever.
+    await disconnect();
+    throw error;
+  });
   registerChecks(allChecks());
   registerRetention(allRetention());
   registerCustomerData(allCustomerData());

@@ -18,11 +18,7 @@ export interface Session {
  */
 export async function withSession<T>(work: (session: Session) => Promise<T>): Promise<T> {
   return onDatabase(async ({ config, log, mongodbUri }) => {
-    const service = await startService({ config, log, mongodbUri, listen: false, background: false }).catch(async (error: unknown) => {
-      // It may have refused the database after it had connected: an open connection would keep the process for ever.
-      await disconnect();
-      throw error;
-    });
+    const service = await startService({ config, log, mongodbUri, listen: false, background: false });
     try {
       return await work({ config, log, service });
     } finally {

@@ -1,4 +1,5 @@
-import type { MigrationName, MigrationRow } from '../../src/platform/db/migration-state.ts';
+import type { MigrationName } from '../../src/platform/db/migration-names.ts';
+import type { MigrationRow } from '../../src/platform/db/migration-state.ts';
 import type { Config } from '../../src/config.ts';
 
 /** One thing that keeps a row from being taken up: which row and field, and never the value. */

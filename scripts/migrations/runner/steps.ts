@@ -1,7 +1,8 @@
 import mongoose from 'mongoose';
 import { now } from '../../../src/platform/clock.ts';
 import { connection } from '../../../src/platform/db/connect.ts';
-import { migrationRows, type MigrationName, type MigrationRow } from '../../../src/platform/db/migration-state.ts';
+import type { MigrationName } from '../../../src/platform/db/migration-names.ts';
+import { migrationRows, type MigrationRow } from '../../../src/platform/db/migration-state.ts';
 import { MigrationError, type Run } from '../migration.ts';
 
 type Session = mongoose.mongo.ClientSession;

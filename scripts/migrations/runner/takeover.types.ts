@@ -1,5 +1,5 @@
 import type mongoose from 'mongoose';
-import type { MigrationName } from '../../../src/platform/db/migration-state.ts';
+import type { MigrationName } from '../../../src/platform/db/migration-names.ts';
 import type { Blind } from '../../../src/platform/db/blind-index.ts';
 import type { RowFault, Run } from '../migration.ts';
 import type { BackupStore } from './backup-store.ts';

@@ -99,7 +99,6 @@ export async function subjectOf(refreshToken: string): Promise<string | undefine
 }
 
 function googleAway(cause?: unknown, retryAfterSeconds = 5): AppError {
-  if (cause instanceof AppError) return cause;
   return unavailable('google_unavailable', 'Google does not answer right now; try again, or sign in with your password', retryAfterSeconds, cause);
 }
 
@@ -126,7 +125,7 @@ async function discover(issuer: string): Promise<oauth.AuthorizationServer> {
     const url = new URL(issuer);
     return await oauth.processDiscoveryResponse(url, await oauth.discoveryRequest(url, { algorithm: 'oidc', ...options() }));
   } catch (error) {
-    throw googleAway(error);
+    throw error instanceof AppError ? error : googleAway(error);
   }
 }
 

@@ -7,7 +7,6 @@ import { database } from './connect.ts';
 import { ownCompany } from './scope.ts';
 import { inTransaction, type Tx } from './tx.ts';
 import type { CollectionSpec } from './types.ts';
-import { valueAt } from './value-at.ts';
 
 type Plain = Record<string, unknown>;
 
@@ -46,19 +45,14 @@ function erasureOf(spec: CollectionSpec, row: Plain & { _id: string }): { update
   const set: Plain = {};
   const unset: Plain = {};
   for (const [path, marker] of Object.entries(spec.personal ?? {})) {
-    const wanted = typeof marker === 'function' ? marker(row._id) : marker;
-    if (path.includes('*')) {
-      const [top = '', ...inner] = path.split('.');
-      // Two paths may lead into one list.
-      const before = set[top] ?? row[top];
-      const after = marked(before, inner, wanted);
-      if (after !== before) set[top] = after;
-      continue;
-    }
-    const value = valueAt(row, path);
-    if (value === undefined || JSON.stringify(value) === JSON.stringify(wanted)) continue;
-    if (wanted === null) unset[path] = '';
-    else set[path] = wanted;
+    const [top = '', ...inner] = path.split('.');
+    // Two paths may lead into one field.
+    const before = set[top] ?? row[top];
+    if (before === undefined) continue;
+    const after = marked(before, inner, typeof marker === 'function' ? marker(row._id) : marker);
+    if (JSON.stringify(after) === JSON.stringify(before)) continue;
+    if (after === null) unset[top] = '';
+    else set[top] = after;
   }
   if (row['masks'] !== undefined && JSON.stringify(row['masks']) !== JSON.stringify(erased(row['masks']))) set['masks'] = erased(row['masks']);
   if (row['blind'] !== undefined) unset['blind'] = '';
@@ -67,18 +61,16 @@ function erasureOf(spec: CollectionSpec, row: Plain & { _id: string }): { update
   return { fields, update: { $set: { ...set, updatedAt: now() }, $inc: { version: 1 }, ...(Object.keys(unset).length > 0 ? { $unset: unset } : {}) } };
 }
 
-/** A value with the marker wherever the path leads; the same one when there is nothing to replace. */
-function marked(value: unknown, [head = '', ...rest]: readonly string[], marker: unknown): unknown {
+/** A value with the marker wherever the path leads; a field whose marker is null is left out. */
+function marked(value: unknown, [head, ...rest]: readonly string[], marker: unknown): unknown {
+  if (head === undefined) return marker;
   if (typeof value !== 'object' || value === null || value instanceof Date) return value;
-  const replace = (old: unknown): unknown => (rest.length > 0 ? marked(old, rest, marker) : (marker ?? undefined));
-  if (Array.isArray(value)) {
-    if (head !== '*') return value;
-    const elements = (value as unknown[]).map(replace);
-    return elements.some((element, i) => element !== value[i]) ? elements : value;
-  }
-  const entries = Object.entries(value).map(([key, old]) => [key, head === '*' || head === key ? replace(old) : old] as const);
-  if (entries.every(([key, now]) => now === (value as Plain)[key])) return value;
-  return Object.fromEntries(entries.filter(([, now]) => now !== undefined));
+  if (Array.isArray(value)) return head === '*' ? value.map((element) => marked(element, rest, marker)) : value;
+  const entries = Object.entries(value as Plain).flatMap(([key, old]): [string, unknown][] => {
+    if (head !== '*' && head !== key) return [[key, old]];
+    return rest.length === 0 && marker === null ? [] : [[key, marked(old, rest, marker)]];
+  });
+  return Object.fromEntries(entries);
 }
 
 function erased(mask: unknown): unknown {

@@ -2,11 +2,8 @@ import { now } from '../clock.ts';
 import { SetupError } from '../embedded/setup-error.ts';
 import { database } from './connect.ts';
 import { isDuplicateKey } from './duplicate-key.ts';
+import { MIGRATION_NAMES } from './migration-names.ts';
 import type mongoose from 'mongoose';
-
-/** The named migrations in their order; scripts/migrations holds their work. */
-export const MIGRATION_NAMES = ['indexes', 'migrate-encrypt-kyc', 'migrate-encrypt-oauth', 'migrate-hash-sessions'] as const;
-export type MigrationName = (typeof MIGRATION_NAMES)[number];
 
 /** Collections in which rows of the former product may stand: theirs have ObjectIds, ours texts. */
 export const LEGACY_COLLECTIONS = ['companies', 'users', 'kycs', 'integrations', 'sessions'] as const;
