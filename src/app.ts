@@ -1,6 +1,6 @@
 import cors from '@koa/cors';
 import Router from '@koa/router';
-import Koa, { type Context, type Next } from 'koa';
+import Koa, { type Context, type Middleware, type Next } from 'koa';
 import compress from 'koa-compress';
 import ratelimit from 'koa-ratelimit';
 import type { Config } from './config.ts';
@@ -31,7 +31,7 @@ export interface AppDeps {
 
 const REQUEST_ID = /^[\w.:-]{8,128}$/;
 
-/** Security headers of every answer; one object, set once per answer. */
+/** Security headers of every answer. */
 const HEADERS = {
   'X-Frame-Options': 'DENY',
   'X-Content-Type-Options': 'nosniff',
@@ -60,14 +60,36 @@ export function makeApp(deps: AppDeps): Koa {
   app.use(answerErrors(deps));
   if (config.corsOrigins !== '' || config.portalUrl !== undefined) app.use(cors({ origin: allowedOrigin(pageOrigins(config)), credentials: true, exposeHeaders: READABLE, maxAge: 600 }));
   app.use(compress({ threshold: 1024, br: false }));
-  const router = new Router({ strict: true });
   const http = httpDeps(deps);
-  for (const route of deps.routes) router.register(route.path, [route.method], serve(route, http));
-  // What no route takes comes through to here; asking before the router would match every path twice.
-  app.use(router.routes());
+  const routers = makeRouters(deps.routes, http);
+  // What no route takes comes through to here; asking before the routers would match every path twice.
+  app.use((ctx, next) => {
+    const router = routers.get(areaOf(ctx.path));
+    return router ? router.serve(ctx, next) : next();
+  });
   if (config.rateLimits) app.use(limitUnknown(deps, http));
-  app.use(refuseUnknown(router));
+  app.use(refuseUnknown(routers));
   return app;
+}
+
+type Routers = ReadonlyMap<string, { router: Router; serve: Middleware }>;
+
+/** A router for each area: one tries all of its routes at every call, and there are some two hundred. */
+function makeRouters(routes: readonly AnyRoute[], http: HttpDeps): Routers {
+  const routers = new Map<string, Router>();
+  for (const route of routes) {
+    const area = areaOf(route.path);
+    const router = routers.get(area) ?? new Router({ strict: true });
+    router.register(route.path, [route.method], serve(route, http));
+    routers.set(area, router);
+  }
+  return new Map([...routers].map(([area, router]) => [area, { router, serve: router.routes() as Middleware }]));
+}
+
+/** The first part of a path, or the first two below `/v1`. */
+function areaOf(path: string): string {
+  const [, first = '', second = ''] = path.toLowerCase().split('/', 3);
+  return first === 'v1' ? `v1/${second}` : first;
 }
 
 const NO_BLOCKS: AddressBlocks = { find: () => undefined, count: () => Promise.resolve(0), add: () => Promise.resolve() };
@@ -108,23 +130,21 @@ export function clientAddress(ctx: Pick<Context, 'get' | 'req'>, hops: number): 
 
 /** Request id, security headers, time, log line, metric: around everything. */
 function observe({ config, log, isEnding }: AppDeps) {
-  const headers = securityHeaders(config);
+  const headers = Object.entries(securityHeaders(config));
   return async (ctx: Context, next: Next): Promise<void> => {
     const started = monotonicMs();
     const given = ctx.get('x-request-id');
     const requestId = REQUEST_ID.test(given) ? given : newRequestId();
     ctx.state['requestId'] = requestId;
-    const gone = new AbortController();
-    ctx.state['signal'] = gone.signal;
-    ctx.res.once('close', () => {
-      if (!ctx.res.writableFinished) gone.abort();
-    });
-    ctx.set(headers);
-    ctx.set('X-Request-Id', requestId);
+    const { res } = ctx;
+    for (const [name, value] of headers) res.setHeader(name, value);
+    res.setHeader('X-Request-Id', requestId);
     await runWithLogFields({ requestId }, next);
     const ms = monotonicMs() - started;
-    ctx.set('X-Response-Time', `${ms.toFixed(1)}ms`);
-    if (isEnding?.()) ctx.set('Connection', 'close');
+    if (!res.headersSent) {
+      res.setHeader('X-Response-Time', `${ms.toFixed(1)}ms`);
+      if (isEnding?.()) res.setHeader('Connection', 'close');
+    }
     const route = String(ctx['_matchedRoute'] ?? 'unmatched');
     metrics.httpRequest(ctx.method, route, ctx.status, ms / 1000);
     log.info('http.request', {
@@ -214,10 +234,10 @@ function limitUnknown({ config }: AppDeps, { gate }: HttpDeps) {
 }
 
 /** 404 for paths that no route has, 405 with Allow for methods that a path does not take. */
-function refuseUnknown(router: Router) {
+function refuseUnknown(routers: Routers) {
   const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'];
   return (ctx: Context): never => {
-    const allowed = methods.filter((m) => router.match(ctx.path, m).route);
+    const allowed = methods.filter((m) => routers.get(areaOf(ctx.path))?.router.match(ctx.path, m).route);
     if (allowed.length === 0) throw new AppError('not_found', 'route_not_found', 'There is no such path; see /docs');
     ctx.set('Allow', allowed.join(', '));
     throw new AppError('method_not_allowed', 'method_not_allowed', `This path takes ${allowed.join(', ')}`);

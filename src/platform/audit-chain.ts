@@ -130,7 +130,7 @@ async function complete(head: ChainHead, link: AuditLink, pendingIds: string[]):
   anchorChain(link);
 }
 
-/** Appends one link after `head`; false when another process was quicker, then read again and decide again. */
+/** Appends one link after `head`; false when one is there, made or begun by another process: then `readyHead`, and decide again. */
 async function append(head: ChainHead, body: LinkBody, pendingIds: string[] = []): Promise<boolean> {
   const seq = head.seq + 1;
   const link = { _id: linkId(seq), seq, at: now(), ...body, prev: head.hash, keyId: auditKey().id };
@@ -146,13 +146,19 @@ function bodyOf(kind: LinkBody['kind'], rows: string): LinkBody {
   return { kind, rows, count: ids.length, minId, maxId };
 }
 
+/** What one turn of the consumer did, and whether another one should follow at once. */
+interface Turn {
+  rows: number;
+  more: boolean;
+}
+
 /**
- * Links what waits, at most some thousand rows; answers how many. Pending rows are read after the head: whoever sees
- * the head of a link can no longer see what that link took, so nothing is linked twice.
+ * Links what waits, at most some thousand rows. Pending rows are read after the head: whoever sees the head of a link can
+ * no longer see what that link took, so nothing is linked twice.
  */
-async function linkSome(): Promise<number> {
-  const head = await readyHead();
-  if (head.adopting !== undefined) return adoptSome(head, head.adopting);
+async function linkSome(): Promise<Turn> {
+  const head = await headOf();
+  if (head.adopting !== undefined) return { rows: await adoptSome(await readyHead()), more: true };
   const waiting = await pendingAudits.find({}, { sort: { _id: 1 }, limit: MAX_PENDING });
   metrics.auditChainLag(waiting[0] ? Math.max(0, nowMs() - waiting[0].at.getTime()) / 1000 : 0);
   const taken: PendingAudit[] = [];
@@ -162,22 +168,27 @@ async function linkSome(): Promise<number> {
     if (taken.length > 0 && count > MAX_ROWS) break;
     taken.push(pending);
   }
-  if (taken.length === 0) return 0;
+  if (taken.length === 0) return { rows: 0, more: (await readyHead()).seq !== head.seq };
   const body = bodyOf('rows', joinPacked(taken.map((pending) => pending.rows)));
-  const ids = taken.map((pending) => pending._id);
-  return (await append(head, body, ids)) ? body.count : 1;
+  if (await append(head, body, taken.map((pending) => pending._id))) {
+    return { rows: body.count, more: taken.length < waiting.length || waiting.length === MAX_PENDING };
+  }
+  await readyHead();
+  return { rows: 0, more: true };
 }
 
 /** Takes up rows that were written before the chain began. Pending ones, read after them, are the chain's own already. */
-async function adoptSome(head: ChainHead, after: string): Promise<number> {
+async function adoptSome(head: ChainHead): Promise<number> {
+  const after = head.adopting;
+  if (after === undefined) return 0;
   const rows = await auditRows.find({ _id: { $gt: after } }, { sort: { _id: 1 }, limit: ADOPT_ROWS });
   const own = new Set<string>();
   for await (const pending of pendingAudits.each({})) for (const { id } of unpackRows(pending.rows)) own.add(id);
   const old = rows.filter((row) => !own.has(row._id));
-  if (old.length > 0) return (await append(head, bodyOf('adopted', packRows(old)))) ? old.length : 1;
+  if (old.length > 0) return (await append(head, bodyOf('adopted', packRows(old)))) ? old.length : 0;
   const next = { seq: head.seq, hash: head.hash, rebuiltAt: head.rebuiltAt };
   await chainHeads.change({ _id: 'head', seq: head.seq }, { $set: { mac: headMac(next) }, $unset: { adopting: '' } });
-  return 1;
+  return 0;
 }
 
 /** Notes in the chain that rows up to link `upTo` are removed; done before they are. */
@@ -210,10 +221,10 @@ export function makeAuditChain(): AuditChain {
   };
   const linkDue = async (): Promise<number> => {
     let total = 0;
-    while (await lease.hold()) {
-      const n = await linkSome();
-      total += n;
-      if (n === 0) break;
+    for (let more = true; more && (await lease.hold()); ) {
+      const turn = await linkSome();
+      total += turn.rows;
+      more = turn.more;
     }
     tellHead();
     return total;

@@ -31,6 +31,14 @@ export interface StoredAnswer {
   readonly etag?: string;
 }
 
+/** Whether the caller still waits. */
+export interface Caller {
+  /** True once the connection was closed before its answer. */
+  readonly gone: boolean;
+  /** The same for what takes a signal, such as `fetch`; made only when it is asked for. */
+  signal(): AbortSignal;
+}
+
 /** Marks contexts inside a transaction, for the compiler and at run time. */
 export const insideTransaction: unique symbol = Symbol('insideTransaction');
 
@@ -39,7 +47,7 @@ export interface Ctx {
   readonly actor: Actor;
   readonly companyId: string;
   readonly requestId: string;
-  readonly signal?: AbortSignal;
+  readonly caller?: Caller;
   readonly answer?: AnswerRecorder;
   /** Set only by `acrossCompanies` and `beforeSignIn`: reads are then not limited to one company. */
   readonly across?: string;
@@ -56,8 +64,8 @@ export interface InsideTx extends Ctx {
 export type { Tx } from './db/tx.ts';
 
 /** The context of a request whose sender is known. */
-export function requestCtx(actor: Actor, companyId: string, requestId: string, signal?: AbortSignal): OutsideTx {
-  return { actor, companyId, requestId, signal };
+export function requestCtx(actor: Actor, companyId: string, requestId: string, caller?: Caller): OutsideTx {
+  return { actor, companyId, requestId, caller };
 }
 
 const NOBODY: ReadonlySet<Permission> = new Set();
@@ -68,22 +76,22 @@ export function systemCtx(reason: string, companyId: string, requestId = `sys-${
 }
 
 /** The context of a request before anybody has signed in: may look users up by e-mail or token, in any company. */
-export function beforeSignIn(requestId: string, signal?: AbortSignal): OutsideTx {
+export function beforeSignIn(requestId: string, caller?: Caller): OutsideTx {
   return {
     actor: { kind: 'anonymous', id: 'anonymous', permissions: NOBODY },
     companyId: PLATFORM_COMPANY_ID,
     requestId,
-    signal,
+    caller,
     across: 'before sign-in',
   };
 }
 
 /** Reads of staff or the machinery over all companies; `reason` says why. Writes still need `inCompany`. */
 export function acrossCompanies(ctx: Ctx, reason: string): OutsideTx {
-  return { actor: ctx.actor, companyId: ctx.companyId, requestId: ctx.requestId, signal: ctx.signal, across: reason };
+  return { actor: ctx.actor, companyId: ctx.companyId, requestId: ctx.requestId, caller: ctx.caller, across: reason };
 }
 
 /** The same asker, acting inside one named company (staff decisions, registration, consumers). */
 export function inCompany(ctx: Ctx, companyId: string): OutsideTx {
-  return { actor: ctx.actor, companyId, requestId: ctx.requestId, signal: ctx.signal, answer: ctx.answer };
+  return { actor: ctx.actor, companyId, requestId: ctx.requestId, caller: ctx.caller, answer: ctx.answer };
 }

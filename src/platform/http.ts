@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import Joi from 'joi';
 import type { Context as KoaContext } from 'koa';
@@ -7,7 +7,7 @@ import { BrowserAnswer, writeCookie } from './browser.ts';
 import { authorize, identify, type Authenticator, type Identity } from './auth.ts';
 import { assertPlain, isJson, MAX_BODY_BYTES, parseJson, readBody } from './body.ts';
 import { nowMs } from './clock.ts';
-import { beforeSignIn, requestCtx, type AnswerRecorder, type OutsideTx, type StoredAnswer } from './context.ts';
+import { beforeSignIn, requestCtx, type AnswerRecorder, type Caller, type OutsideTx, type StoredAnswer } from './context.ts';
 import { AlreadyAnswered } from './db/answers.ts';
 import { AppError, HTTP_STATUS, invalid, invalidFields, preconditionRequired, type FieldFault } from './errors.ts';
 import { assertIdempotencyKey, claim, hashOfRequest, isStorableRefusal, storeAnswer, storedAnswer } from './idempotency.ts';
@@ -47,6 +47,28 @@ export function serve(route: AnyRoute, deps: HttpDeps): (ctx: KoaContext) => Pro
   };
 }
 
+class WaitingCaller implements Caller {
+  readonly #res: ServerResponse;
+
+  constructor(res: ServerResponse) {
+    this.#res = res;
+  }
+
+  get gone(): boolean {
+    return this.#res.destroyed && !this.#res.writableFinished;
+  }
+
+  signal(): AbortSignal {
+    const abort = new AbortController();
+    const tell = (): void => {
+      if (this.gone) abort.abort();
+    };
+    this.#res.once('close', tell);
+    tell();
+    return abort.signal;
+  }
+}
+
 interface Asking {
   identity?: Identity;
   refusal?: AppError;
@@ -58,8 +80,8 @@ async function answerCall(route: AnyRoute, koa: KoaContext, deps: HttpDeps, { id
   if (refusal) throw refusal;
   authorize(route, identity);
   const requestId = String(koa.state['requestId']);
-  const signal = koa.state['signal'] as AbortSignal | undefined;
-  const base = identity ? requestCtx(identity.actor, identity.companyId, requestId, signal) : beforeSignIn(requestId, signal);
+  const caller = new WaitingCaller(koa.res);
+  const base = identity ? requestCtx(identity.actor, identity.companyId, requestId, caller) : beforeSignIn(requestId, caller);
   const input = await readInput(route, koa, facts);
   if (route.idempotent && input.idempotencyKey !== undefined) {
     await serveIdempotent(route, koa, base, input, deps);

@@ -1,6 +1,7 @@
 import { AsyncResource } from 'node:async_hooks';
 import { AlreadyAnswered } from './db/answers.ts';
 import { BatchConflict } from './db/collection.bulk.ts';
+import type { Caller } from './context.ts';
 import { AppError, unavailable } from './errors.ts';
 import { pause } from './pause.ts';
 
@@ -8,7 +9,7 @@ import { pause } from './pause.ts';
 export interface LaneItem<A> {
   companyId: string;
   input: A;
-  signal?: AbortSignal;
+  caller?: Caller;
 }
 
 /** What became of one request of a batch: its result, or its own refusal. */
@@ -104,7 +105,7 @@ function oneLane<A, B, R>(options: LaneOptions<A, B, R>) {
         if (queue.length === 0) byCompany.delete(companyId);
         if (!next) continue;
         count -= 1;
-        if (next.item.signal?.aborted) next.reject(unavailable('caller_gave_up', 'The caller closed the connection', 1));
+        if (next.item.caller?.gone) next.reject(unavailable('caller_gave_up', 'The caller closed the connection', 1));
         else batch.push(next);
         if (batch.length >= options.maxBatch) break;
       }

@@ -8,7 +8,7 @@ import { makeApp, securityHeaders } from '../../src/app.ts';
 import { loadConfig, type Config } from '../../src/config.ts';
 import type { Authenticator, Identity } from '../../src/platform/auth.ts';
 import { useClock } from '../../src/platform/clock.ts';
-import { requestCtx, type OutsideTx } from '../../src/platform/context.ts';
+import { requestCtx, type Caller, type OutsideTx } from '../../src/platform/context.ts';
 import { connect, disconnect } from '../../src/platform/db/connect.ts';
 import { prepareSchema } from '../../src/platform/db/schema.ts';
 import { transactionSettings } from '../../src/platform/db/transaction.ts';
@@ -139,9 +139,14 @@ export async function serveRoutes(house: House, routes: readonly AnyRoute[], con
   };
 }
 
+/** A caller who can leave before his answer. */
+export function leavingCaller(): Caller & { gone: boolean } {
+  return { gone: false, signal: () => AbortSignal.any([]) };
+}
+
 /** Somebody in a company, outside any transaction. */
-export function memberCtx(companyId: string = newId(), role: Role = 'owner', signal?: AbortSignal): OutsideTx {
-  return requestCtx({ kind: 'user', id: newId(), role, permissions: permissionsOf(role) }, companyId, `req-${newId()}`, signal);
+export function memberCtx(companyId: string = newId(), role: Role = 'owner', caller?: Caller): OutsideTx {
+  return requestCtx({ kind: 'user', id: newId(), role, permissions: permissionsOf(role) }, companyId, `req-${newId()}`, caller);
 }
 
 /** Waits for a condition, a turn of the event loop at a time, up to 5 s; no sleeps. */

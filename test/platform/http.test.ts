@@ -4,6 +4,7 @@ import { connect } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import Joi from 'joi';
 import { companyRoutes } from '../../src/modules/companies/company.routes.ts';
+import type { Caller, OutsideTx } from '../../src/platform/context.ts';
 import { conflict, notFound, stale } from '../../src/platform/errors.ts';
 import { newId } from '../../src/platform/ids.ts';
 import { field, idParams, pageQuery, route, shape } from '../../src/platform/route.ts';
@@ -20,7 +21,7 @@ const ok = (): { ok: boolean } => ({ ok: true });
 describe('http', () => {
   let house: House;
   let served: Served;
-  let decide: () => Promise<unknown> = () => Promise.resolve();
+  let decide: (ctx: OutsideTx) => Promise<unknown> = () => Promise.resolve();
   const companyId = newId();
   const token = tokenOf(companyId);
   const id = newId();
@@ -35,7 +36,7 @@ describe('http', () => {
       permission: 'public',
       body: shape<Nested>({ title: field.text(10).required(), inner: Joi.object({ note: field.text(10) }) }),
       response: nothing,
-      handle: () => decide(),
+      handle: (ctx) => decide(ctx),
       view: ok,
     }),
     route({
@@ -47,10 +48,10 @@ describe('http', () => {
       params: idParams,
       body: shape<{ title: string }>({ title: field.text(10).required() }),
       response: nothing,
-      handle: () => decide(),
+      handle: (ctx) => decide(ctx),
       view: ok,
     }),
-    route({ method: 'post', path: '/bare', summary: 'No body', permission: 'public', response: nothing, handle: () => decide(), view: ok }),
+    route({ method: 'post', path: '/bare', summary: 'No body', permission: 'public', response: nothing, handle: (ctx) => decide(ctx), view: ok }),
     route({ method: 'get', path: '/odd', summary: 'Breaks its word', permission: 'public', response: nothing, handle: () => Promise.resolve(), view: () => ({ ok: true, more: 1 }) as never }),
   ];
 
@@ -104,6 +105,24 @@ describe('http', () => {
     assert.equal(streamed.status, 413);
     assert.match(streamed.body, /body_too_large/);
     assert.equal((await served.call('GET', '/list')).status, 200);
+  });
+
+  it('a handler can tell that its caller has gone, also by a signal', async () => {
+    const seen = new Promise<{ caller: Caller | undefined; signal: AbortSignal | undefined }>((resolve) => {
+      decide = ({ caller }) => {
+        resolve({ caller, signal: caller?.signal() });
+        return new Promise(() => undefined);
+      };
+    });
+    const leaving = new AbortController();
+    const call = fetch(`${served.url}/bare`, { method: 'POST', signal: leaving.signal });
+    const { caller, signal } = await seen;
+    assert.deepEqual([caller?.gone, signal?.aborted], [false, false]);
+    leaving.abort();
+    await assert.rejects(call);
+    await until(() => signal?.aborted === true);
+    assert.equal(caller?.gone, true);
+    assert.equal(caller.signal().aborted, true);
   });
 
   it('a route that takes no body refuses fields instead of ignoring them', async () => {

@@ -3,12 +3,12 @@ import fc from 'fast-check';
 import { allocate, type CompanyShelf, type CouponVerdict, type FreeStock, type Sellable } from '../../src/modules/orders/order.allocate.rules.ts';
 import type { OrderLine } from '../../src/modules/orders/order.model.ts';
 import type { OrderRequest } from '../../src/modules/orders/order.rules.ts';
-import type { AnswerRecorder, OutsideTx } from '../../src/platform/context.ts';
+import type { AnswerRecorder, Caller, OutsideTx } from '../../src/platform/context.ts';
 import { BatchConflict } from '../../src/platform/db/collection.bulk.ts';
 import { transactionSettings, withTransaction } from '../../src/platform/db/transaction.ts';
 import { AppError, conflict, unavailable } from '../../src/platform/errors.ts';
 import { makeLane, type Lane, type LaneItem, type LaneOptions, type Outcome } from '../../src/platform/lane.ts';
-import { failNext, failNoMore, gate, memberCtx, openHouse, type House } from './house.ts';
+import { failNext, failNoMore, gate, leavingCaller, memberCtx, openHouse, type House } from './house.ts';
 import { books } from './shelf.ts';
 
 interface Talk {
@@ -34,7 +34,7 @@ function talk(more: Partial<LaneOptions<string, string>> = {}, decide: (item: La
   return { lane, batches };
 }
 
-const item = (companyId: string, input: string, signal?: AbortSignal): LaneItem<string> => ({ companyId, input, ...(signal ? { signal } : {}) });
+const item = (companyId: string, input: string, caller?: Caller): LaneItem<string> => ({ companyId, input, ...(caller ? { caller } : {}) });
 const codes = (outcomes: PromiseSettledResult<unknown>[]): string[] => outcomes.map((o) => (o.status === 'fulfilled' ? 'ok' : o.reason instanceof AppError ? o.reason.code : String((o.reason as Error).message)));
 
 describe('a lane', () => {
@@ -103,9 +103,9 @@ describe('a lane', () => {
   it('a caller who gave up while waiting costs nothing', async () => {
     const first = gate();
     const { lane, batches } = talk({ maxBatch: 1 }, undefined, first.opened);
-    const gone = new AbortController();
-    const waiting = [lane.submit(item('c', 'first')), lane.submit(item('c', 'gone', gone.signal)), lane.submit(item('c', 'last'))];
-    gone.abort();
+    const caller = leavingCaller();
+    const waiting = [lane.submit(item('c', 'first')), lane.submit(item('c', 'gone', caller)), lane.submit(item('c', 'last'))];
+    caller.gone = true;
     first.open();
     assert.deepEqual(codes(await Promise.allSettled(waiting)), ['ok', 'caller_gave_up', 'ok']);
     assert.deepEqual(batches, [['first'], ['last']]);
@@ -265,7 +265,7 @@ describe('a lane over the database', () => {
       async execute(batch) {
         const [first] = batch;
         assert(first);
-        const ids = await withTransaction({ ...first.input.ctx, answer: undefined, signal: undefined }, async (ctx) => {
+        const ids = await withTransaction({ ...first.input.ctx, answer: undefined, caller: undefined }, async (ctx) => {
           const own = batch.map((b) => ctx.for(b.input.ctx));
           const rows = await books.insertMany(ctx, batch.map((b, i) => ({ tx: own[i] ?? ctx, doc: { title: b.input.title, stock: 1, tags: [] } })));
           rows.forEach((row, i) => own[i]?.answerWith(row._id));
@@ -275,7 +275,7 @@ describe('a lane over the database', () => {
       },
     });
   const recorder = (key: string): AnswerRecorder => ({ key, requestHash: 'h', render: (result) => ({ status: 201, body: String(result) }) });
-  const wish = (ctx: OutsideTx, title: string): LaneItem<Wish> => ({ companyId: ctx.companyId, input: { ctx, title }, ...(ctx.signal ? { signal: ctx.signal } : {}) });
+  const wish = (ctx: OutsideTx, title: string): LaneItem<Wish> => ({ companyId: ctx.companyId, input: { ctx, title }, ...(ctx.caller ? { caller: ctx.caller } : {}) });
 
   it('twins with one key in one batch: one effect, the other hears that it was answered', async () => {
     const ctx = memberCtx();

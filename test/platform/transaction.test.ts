@@ -6,7 +6,7 @@ import { transactionSettings, withTransaction } from '../../src/platform/db/tran
 import { type AppError, conflict } from '../../src/platform/errors.ts';
 import { newId } from '../../src/platform/ids.ts';
 import { field, idParams, route, shape } from '../../src/platform/route.ts';
-import { failNext, failNoMore, memberCtx, openHouse, serveRoutes, tokenOf, until, type House } from './house.ts';
+import { failNext, failNoMore, leavingCaller, memberCtx, openHouse, serveRoutes, tokenOf, until, type House } from './house.ts';
 import { books, type Book } from './shelf.ts';
 
 const soldOut = (): AppError => conflict('sold_out', 'Sold out');
@@ -161,13 +161,13 @@ describe('transactions', () => {
   });
 
   it('a caller who went away is not tried for again', async () => {
-    const gone = new AbortController();
+    const caller = leavingCaller();
     await failNext(house.db, ['insert'], { errorCode: 251, errorLabels: TRANSIENT }, 5);
     let runs = 0;
-    const left = changeAndTell(memberCtx(newId(), 'owner', gone.signal), 'left', () => {
+    const left = changeAndTell(memberCtx(newId(), 'owner', caller), 'left', () => {
       runs += 1;
     });
-    gone.abort();
+    caller.gone = true;
     await assert.rejects(left, { code: 'busy' });
     assert.equal(runs, 0);
   });

@@ -49,7 +49,7 @@ async function submit(ctx: OutsideTx, plan: StockPlan): Promise<StockPlan> {
   await assertLocations(ctx, plan);
   await assertProducts(ctx, plan);
   if (!lane) throw new Error('The stock lane is not open');
-  return lane.submit({ companyId: ctx.companyId, input: { ctx, plan }, ...(ctx.signal ? { signal: ctx.signal } : {}) });
+  return lane.submit({ companyId: ctx.companyId, input: { ctx, plan }, caller: ctx.caller });
 }
 
 async function assertLocations(ctx: Ctx, plan: StockPlan): Promise<void> {

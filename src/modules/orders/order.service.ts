@@ -48,7 +48,7 @@ export async function placeOrder(ctx: OutsideTx, input: OrderInput, idempotencyK
   if (request.pickupLocationId !== undefined) await activeLocation(ctx, request.pickupLocationId);
   else if (ctx.actor.locationIds) throw invalidFields([{ path: 'pickupLocationId', message: 'is needed: you work for some locations only' }]);
   if (!lane) throw new Error('The order lane is not open');
-  return lane.submit({ companyId: ctx.companyId, input: { ctx, request: { ...request, ...(idempotencyKey === undefined ? {} : { idempotencyKey }) } }, signal: ctx.signal });
+  return lane.submit({ companyId: ctx.companyId, input: { ctx, request: { ...request, ...(idempotencyKey === undefined ? {} : { idempotencyKey }) } }, caller: ctx.caller });
 }
 
 function assertQuantities(lines: readonly { quantity: number }[], max: number): void {

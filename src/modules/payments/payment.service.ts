@@ -50,7 +50,7 @@ async function createPayment(ctx: OutsideTx, { purpose, orderId, method, amountP
   if (known) throw paymentExists(known._id);
   const provider = configuredProvider();
   const id = newId();
-  const { providerOrderId } = await provider.createOrder({ amountPaise, receipt: id, notes: { purpose, paymentId: id }, signal: ctx.signal });
+  const { providerOrderId } = await provider.createOrder({ amountPaise, receipt: id, notes: { purpose, paymentId: id }, signal: ctx.caller?.signal() });
   const payment: Payment & { _id: string } = {
     _id: id,
     purpose,

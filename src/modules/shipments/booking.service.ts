@@ -37,7 +37,7 @@ export function openBookingLane(): () => Promise<void> {
  */
 export async function bookShipment(ctx: OutsideTx, request: BookingRequest): Promise<Row<Shipment>> {
   if (!lane) throw new Error('The booking lane is not open');
-  return lane.submit({ companyId: ctx.companyId, input: { ctx, request }, signal: ctx.signal });
+  return lane.submit({ companyId: ctx.companyId, input: { ctx, request }, caller: ctx.caller });
 }
 
 export interface BulkResult {
@@ -48,7 +48,7 @@ export interface BulkResult {
 
 /** Books each order on its own; one that is refused does not hold up the others. A repeat finds what it booked before. */
 export async function bookMany(ctx: OutsideTx, orderIds: readonly string[], wish: { courier?: string; service?: string }, key: string): Promise<BulkResult[]> {
-  const plain = requestCtx(ctx.actor, ctx.companyId, ctx.requestId, ctx.signal);
+  const plain = requestCtx(ctx.actor, ctx.companyId, ctx.requestId, ctx.caller);
   return Promise.all(
     [...new Set(orderIds)].map(async (orderId): Promise<BulkResult> => {
       try {

@@ -44,7 +44,7 @@ export async function withTransaction<T>(ctx: OutsideTx, body: (ctx: Tx) => Prom
         return result;
       } catch (error) {
         if (!isTransient(error)) throw error;
-        if (nowMonotonic() >= deadline || ctx.signal?.aborted) throw busy(error);
+        if (nowMonotonic() >= deadline || ctx.caller?.gone) throw busy(error);
         await pause(Math.random() * Math.min(80, 4 * 2 ** Math.min(attempts, 5)));
       }
     }

@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type mongoose from 'mongoose';
-import { insideTransaction, type Actor, type AnswerRecorder, type Ctx, type InsideTx, type StoredAnswer } from '../context.ts';
+import { insideTransaction, type Actor, type AnswerRecorder, type Caller, type Ctx, type InsideTx, type StoredAnswer } from '../context.ts';
 
 type ClientSession = mongoose.mongo.ClientSession;
 
@@ -61,7 +61,7 @@ export class Tx implements InsideTx {
   readonly actor: Actor;
   readonly companyId: string;
   readonly requestId: string;
-  readonly signal?: AbortSignal;
+  readonly caller?: Caller;
   readonly answer?: AnswerRecorder;
   readonly #brand = true;
 
@@ -69,7 +69,7 @@ export class Tx implements InsideTx {
     this.actor = ctx.actor;
     this.companyId = ctx.companyId;
     this.requestId = ctx.requestId;
-    this.signal = ctx.signal;
+    this.caller = ctx.caller;
     this.answer = ctx.answer;
     states.set(this, state);
     Object.freeze(this);
