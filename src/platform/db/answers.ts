@@ -1,11 +1,15 @@
+import mongoose from 'mongoose';
 import type { StoredAnswer } from '../context.ts';
 import { AppError } from '../errors.ts';
-import type { KeyPurpose } from './keyring.ts';
-import { openText, sealText, type Place } from './sealed.ts';
+import type { KeyOwner, KeyPurpose } from './keyring.ts';
+import { openText, type Place } from './sealed.ts';
+import { openBytes, sealBytes } from './sealed-bytes.ts';
 
-/** A stored answer of an idempotent request; `_id` is company|route|key, `body` sealed: it holds what the answer told. */
-export interface AnswerRow extends StoredAnswer {
+/** A stored answer of an idempotent request; `_id` is company|route|key. */
+export interface AnswerRow extends Omit<StoredAnswer, 'body'> {
   _id: string;
+  /** Sealed, for it holds what the answer told: as bytes, which are a quarter shorter; as text in rows of before. Empty for an empty body. */
+  body: Buffer | mongoose.mongo.Binary | string;
   requestHash: string;
   companyId: string;
   /** Set when it is not the company's own key: the answer of an erasure outlives that one. */
@@ -32,17 +36,22 @@ export async function answerRow(a: StoredAnswer & { key: string; requestHash: st
 
 /** What the row replays; 409 `data_erased` once its company is erased. */
 export async function openAnswer({ _id, status, body, etag, companyId, key = 'company' }: AnswerRow): Promise<StoredAnswer> {
-  const clear = body === '' ? '' : await openText({ companyId, purpose: key }, placeOf(_id), body);
-  return { status, body: clear, ...(etag === undefined ? {} : { etag }) };
+  return { status, body: await openBody({ companyId, purpose: key }, placeOf(_id), body), ...(etag === undefined ? {} : { etag }) };
+}
+
+async function openBody(owner: KeyOwner, place: Place, body: AnswerRow['body']): Promise<string> {
+  if (typeof body === 'string') return body === '' ? '' : openText(owner, place, body);
+  return (await openBytes(owner, place, Buffer.isBuffer(body) ? body : Buffer.from(body.buffer))).toString('utf8');
 }
 
 async function sealBody({ key: id, body, companyId }: { key: string; body: string; companyId: string }): Promise<Pick<AnswerRow, 'body' | 'key'>> {
   if (body === '') return { body };
+  const clear = Buffer.from(body, 'utf8');
   try {
-    return { body: await sealText({ companyId, purpose: 'company' }, placeOf(id), body) };
+    return { body: await sealBytes({ companyId, purpose: 'company' }, placeOf(id), clear) };
   } catch (error) {
     if (!(error instanceof AppError && error.code === 'data_erased')) throw error;
-    return { body: await sealText({ companyId, purpose: 'system' }, placeOf(id), body), key: 'system' };
+    return { body: await sealBytes({ companyId, purpose: 'system' }, placeOf(id), clear), key: 'system' };
   }
 }
 

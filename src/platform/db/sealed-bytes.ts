@@ -1,21 +1,22 @@
-import { createCipheriv, createDecipheriv, randomBytes, timingSafeEqual } from 'node:crypto';
+import { createCipheriv, createDecipheriv, timingSafeEqual } from 'node:crypto';
 import { conflict } from '../errors.ts';
 import { runtime } from '../runtime.ts';
 import { heldKey, settleKeys, writingKey, type KeyOwner } from './keyring.ts';
-import { authentication, isKeyOf, sealAlarm, UnreadableError, type Place } from './sealed.ts';
+import { authentication, freshIv, isKeyOf, sealAlarm, UnreadableError, type Place } from './sealed.ts';
 import { openTransaction } from './tx.ts';
 
 const HEAD = /^e1\.([A-Za-z0-9-]{1,16})\.b\n/;
 const [IV_BYTES, TAG_BYTES, BLOCK_BYTES, MAX_HEAD_BYTES] = [16, 32, 16, 32];
 
 /**
- * Seals a file's bytes for one place with the owner's newest key: the envelope of texts, without its base64. A line names
+ * Seals bytes (files, replayed answers) for one place with the owner's newest key: the envelope of texts, without its base64. A line names
  * the key, then come IV, cipher text and tag.
  */
 export async function sealBytes(owner: KeyOwner, place: Place, clear: Buffer): Promise<Buffer> {
-  const key = await writingKey(owner);
+  const found = writingKey(owner);
+  const key = found instanceof Promise ? await found : found;
   if (!key.cipher) throw new UnreadableError();
-  const iv = randomBytes(IV_BYTES);
+  const iv = freshIv();
   const cipher = createCipheriv('aes-256-cbc', key.cipher, iv);
   const body = Buffer.concat([iv, cipher.update(clear), cipher.final()]);
   const tag = authentication(key, place, body);

@@ -38,7 +38,7 @@ const IV_BYTES = 16;
 let pool = Buffer.alloc(0);
 
 /** Sixteen random bytes that no other envelope gets; drawn many at once, for each draw costs more than its bytes. */
-function freshIv(): Buffer {
+export function freshIv(): Buffer {
   if (pool.length < IV_BYTES) pool = randomBytes(256 * IV_BYTES);
   const iv = pool.subarray(0, IV_BYTES);
   pool = pool.subarray(IV_BYTES);
