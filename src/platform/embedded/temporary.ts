@@ -11,6 +11,8 @@ import { SetupError } from './setup-error.ts';
 export interface TemporaryOptions extends ResolveOptions {
   /** Such as `{ enableTestCommands: 1 }` for failpoints, or `{ notablescan: 1 }`. */
   setParameters?: Record<string, string | number | boolean>;
+  /** The server's cache; a quarter of a GB without it, for several may run side by side. */
+  cacheSizeGB?: number;
 }
 
 export interface Temporary {
@@ -34,7 +36,7 @@ export async function startTemporary(name: string, options: TemporaryOptions = {
   for (let attempt = 1; ; attempt += 1) {
     const port = await choosePort();
     const child = await spawnMongod({
-      ...{ binary: binary.path, dbPath, logPath, port, detached: false, cacheSizeGB: 0.25, oplogSizeMB: 128 },
+      ...{ binary: binary.path, dbPath, logPath, port, detached: false, cacheSizeGB: options.cacheSizeGB ?? 0.25, oplogSizeMB: 128 },
       setParameters: options.setParameters,
     });
     const dismiss = watchOver(child.pid ?? 0, folder);
