@@ -93,6 +93,7 @@ export async function connectDatabase({ config, log, mongodbUri }: DatabaseOptio
       log.warn('db.slow_query', { command, collection, ms });
     },
     slowMs: config.slowQueryMs,
+    tellsCommands: config.nodeEnv === 'test',
   });
   if (checkSecrets) await verifySecrets();
 }

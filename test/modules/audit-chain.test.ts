@@ -62,7 +62,7 @@ describe('B11 the chain over the audit log', () => {
 
   it('names the row of which a field was edited, whichever field', async () => {
     const row = (await audit().findOne({ collection: 'companies', action: 'update' })) ?? assert.fail();
-    const edits: Plain[] = [{ actorId: newId() }, { at: new Date(0) }, { fields: ['status'] }, { rowId: newId() }, { requestId: 'other-id' }, { action: 'insert' }, { companyId: newId() }];
+    const edits: Plain[] = [{ actorId: newId() }, { at: new Date(0) }, { fields: ['status'] }, { fields: 'status' }, { rowId: newId() }, { requestId: 'other-id' }, { action: 'insert' }, { companyId: newId() }];
     for (const $set of edits) {
       const found = await harmed(async () => void (await audit().updateOne({ _id: row._id }, { $set })));
       assert.equal(found.length, 1, JSON.stringify($set));

@@ -3,6 +3,7 @@ import type mongoose from 'mongoose';
 import '../../src/modules.ts';
 import { nowMs, useClock } from '../../src/platform/clock.ts';
 import { acrossCompanies, inCompany, PLATFORM_COMPANY_ID, type Ctx, type OutsideTx, type Tx } from '../../src/platform/context.ts';
+import { fieldNames, type AuditRow } from '../../src/platform/db/audit-seal.ts';
 import { declaredCollections, doorOf, type Filter, type Row } from '../../src/platform/db/collection.ts';
 import { withTransaction } from '../../src/platform/db/transaction.ts';
 import { AppError, conflict } from '../../src/platform/errors.ts';
@@ -65,7 +66,7 @@ describe('every door', () => {
       const stored = async (id: string): Promise<Stored | null> => (await rows().findOne({ _id: id })) as Stored | null;
       const change = (): object => ({ $set: { [field]: samples.another(field) } });
       const audit = async (own: Ctx): Promise<object[]> =>
-        (await house.db.collection('audit').find({ requestId: own.requestId }).sort({ _id: 1 }).toArray()).map(({ collection, rowId, action, fields }) => ({ collection, rowId, action, fields }));
+        (await house.db.collection('audit').find({ requestId: own.requestId }).sort({ _id: 1 }).toArray()).map((row) => ({ collection: row['collection'], rowId: row['rowId'], action: row['action'], fields: fieldNames(row as unknown as AuditRow) }));
 
       const writes: Record<string, Write> = {
         insert: (tx) => door.insert(free(tx), samples.fresh()),

@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { Ctx } from '../../platform/context.ts';
 import { csvRow, csvStream } from '../../platform/csv.ts';
+import { fieldNames } from './audit.model.ts';
 import { companyAudit, type AuditQuery } from './audit.service.ts';
 
 const HEADER = ['id', 'at', 'collection', 'rowId', 'action', 'fields', 'actorKind', 'actorId', 'requestId'];
@@ -17,7 +18,7 @@ async function* rows(ctx: Ctx, query: Omit<AuditQuery, 'limit' | 'cursor'>): Asy
   for (let count = 0; count < MAX_ROWS; ) {
     const page = await companyAudit(ctx, { ...query, limit: 1000, cursor });
     yield page.data
-      .map((r) => csvRow([r._id, r.at.toISOString(), r.collection, r.rowId, r.action, r.fields.join(' '), r.actorKind, r.actorId, r.requestId]))
+      .map((r) => csvRow([r._id, r.at.toISOString(), r.collection, r.rowId, r.action, fieldNames(r).join(' '), r.actorKind, r.actorId, r.requestId]))
       .join('');
     count += page.data.length;
     cursor = page.nextCursor ?? undefined;

@@ -1,7 +1,7 @@
-import type { AuditRow } from '../../platform/db/audit-seal.ts';
+import { fieldNames, type AuditRow } from '../../platform/db/audit-seal.ts';
 import { machineRows } from '../../platform/db/machine-rows.ts';
 
-export type { AuditRow };
+export { fieldNames, type AuditRow };
 
 export const auditRows = machineRows<AuditRow>('audit', [
   { keys: { companyId: 1, at: -1, _id: -1 } },

@@ -1,7 +1,7 @@
 import Joi from 'joi';
 import { mapPage } from '../../platform/pagination.ts';
 import { field, pageOf, pageQueryKeys, route, shape } from '../../platform/route.ts';
-import type { AuditRow } from './audit.model.ts';
+import { fieldNames, type AuditRow } from './audit.model.ts';
 import { exportAuditCsv } from './audit.export.ts';
 import { companyAudit, staffAudit, type AuditQuery } from './audit.service.ts';
 
@@ -18,8 +18,8 @@ interface AuditView {
 }
 
 function auditView(row: AuditRow): AuditView {
-  const { _id, at, companyId, collection, rowId, action, fields, actorKind, actorId, requestId } = row;
-  return { id: _id, at: at.toISOString(), companyId, collection, rowId, action, fields: [...fields], actor: { kind: actorKind, id: actorId }, requestId };
+  const { _id, at, companyId, collection, rowId, action, actorKind, actorId, requestId } = row;
+  return { id: _id, at: at.toISOString(), companyId, collection, rowId, action, fields: fieldNames(row), actor: { kind: actorKind, id: actorId }, requestId };
 }
 
 const auditShape = shape<AuditView>({

@@ -1,4 +1,4 @@
-import mongoose from 'mongoose';
+import type mongoose from 'mongoose';
 import type { StoredAnswer } from '../context.ts';
 import { AppError } from '../errors.ts';
 import type { KeyOwner, KeyPurpose } from './keyring.ts';

@@ -4,6 +4,7 @@ import { pageLimit, readCursor, writeCursor, type Page, type PageRequest } from 
 import type { Model } from './collection.ts';
 import { assertReadingPipeline, ownCompany, readScope, scoped } from './scope.ts';
 import { type Sealing } from './sealing.ts';
+import { timed } from './timed.ts';
 import { sessionFor } from './tx.ts';
 import type { CollectionSpec, Filter, FindOptions, Row } from './types.ts';
 
@@ -40,6 +41,7 @@ export interface ReadDoor<T> {
 /** Makes the reading half of a door. */
 export function readDoor<T extends object>(spec: CollectionSpec, model: Model, sealing?: Sealing): ReadDoor<T> {
   const rows = () => model.collection;
+  const read = <V>(sent: Promise<V>): Promise<V> => timed('find', spec.name, sent);
   const projection = (fields: FindOptions<T>['fields']) => {
     const names = fields?.map(String);
     return names && Object.fromEntries((sealing?.projection(names) ?? names).map((f) => [f, 1]));
@@ -64,7 +66,7 @@ export function readDoor<T extends object>(spec: CollectionSpec, model: Model, s
     const limit = pageLimit(request);
     const after = request.cursor === undefined ? {} : afterPlace(field, direction, request.cursor);
     const narrowed = request.cursor === undefined ? filter : { $and: [filter, after] };
-    const found = await cursor(ctx, narrowed, { sort: { [field]: direction, _id: direction }, limit: limit + 1, ...(hint === undefined ? {} : { hint }) }).toArray();
+    const found = await read(cursor(ctx, narrowed, { sort: { [field]: direction, _id: direction }, limit: limit + 1, ...(hint === undefined ? {} : { hint }) }).toArray());
     const data = await opened(found.slice(0, limit));
     const last = data.at(-1) as (Plain & { _id: string }) | undefined;
     return { data, nextCursor: found.length > limit && last ? writeCursor({ at: placeValue(last[field]), id: last._id }) : null };
@@ -72,39 +74,43 @@ export function readDoor<T extends object>(spec: CollectionSpec, model: Model, s
 
   return {
     async get(ctx, id) {
-      const row = await rows().findOne(scoped(readScope(spec, ctx), { _id: id }), { session: sessionFor(ctx) });
+      const row = await read(rows().findOne(scoped(readScope(spec, ctx), { _id: id }), { session: sessionFor(ctx) }));
       const [found] = await opened(row ? [row] : []);
       if (!found) throw notFound(spec.rowName);
       return found;
     },
     async findOne(ctx, filter, options = {}) {
-      const row = await rows().findOne(wish(ctx, filter), {
-        session: sessionFor(ctx),
-        projection: projection(options.fields),
-        ...(options.sort ? { sort: options.sort } : {}),
-      });
+      const row = await read(
+        rows().findOne(wish(ctx, filter), {
+          session: sessionFor(ctx),
+          projection: projection(options.fields),
+          ...(options.sort ? { sort: options.sort } : {}),
+        }),
+      );
       return (await opened(row ? [row] : []))[0];
     },
     async find(ctx, filter, options) {
-      return opened(await cursor(ctx, filter, options).toArray());
+      return opened(await read(cursor(ctx, filter, options).toArray()));
     },
     list: (ctx, filter, request, sortBy = NEWEST_FIRST) => page(ctx, filter, request, sortBy),
     // Without the hint the planner may walk along the list instead, past every row that the filter refuses.
     listAmong: (ctx, ids, filter, request) => page(ctx, { $and: [{ _id: { $in: ids } }, filter] }, request, { ...NEWEST_FIRST, hint: '_id_' }),
     async count(ctx, filter, cap = 10_000) {
-      return rows().countDocuments(wish(ctx, filter), { session: sessionFor(ctx), limit: cap });
+      return timed('aggregate', spec.name, rows().countDocuments(wish(ctx, filter), { session: sessionFor(ctx), limit: cap }));
     },
     async aggregate<R extends object>(ctx: Ctx, pipeline: readonly object[]) {
       assertReadingPipeline(pipeline);
       sealing?.assertFilter(pipeline);
       const scope = readScope(spec, ctx);
       const stages = Object.keys(scope).length > 0 ? [{ $match: scope }, ...pipeline] : [...pipeline];
-      const results = (await rows().aggregate(stages as Plain[], { session: sessionFor(ctx) }).toArray()) as R[];
+      const results = (await timed('aggregate', spec.name, rows().aggregate(stages as Plain[], { session: sessionFor(ctx) }).toArray())) as R[];
       sealing?.hide(results);
       return results;
     },
     async *each(ctx, filter, options) {
-      for await (const row of cursor(ctx, filter, options)) yield* await opened([row]);
+      const found = cursor(ctx, filter, options);
+      await read(found.hasNext());
+      for await (const row of found) yield* await opened([row]);
     },
     blind(ctx, name, value) {
       if (!sealing) throw new Error(`${spec.name} has no blind index ${name}`);

@@ -7,6 +7,7 @@ import { insertDocuments } from './commands.ts';
 import { assertRealGuard, completeChange, ownCompany } from './scope.ts';
 import type { Sealing } from './sealing.ts';
 import type { RowSealer } from './sealing.place.ts';
+import { timed } from './timed.ts';
 import { inTransaction, stateOf, type Tx, type Change } from './tx.ts';
 import { isDuplicateKey } from './duplicate-key.ts';
 import { indexName, type ChangeOf, type CollectionSpec, type Guard, type Row } from './types.ts';
@@ -30,7 +31,7 @@ export interface WriteDoor<T> {
 /** Makes the writing half of a door. */
 export function writeDoor<T extends object>(spec: CollectionSpec, model: Model, sealing?: Sealing): WriteDoor<T> {
   const why = async (tx: Tx, id: string, guard: Guard<T>): Promise<AppError> => {
-    const row = await model.collection.findOne({ _id: id as never, companyId: ownCompany(tx) }, { session: stateOf(tx).session });
+    const row = await timed('find', spec.name, model.collection.findOne({ _id: id as never, companyId: ownCompany(tx) }, { session: stateOf(tx).session }));
     if (!row) return notFound(spec.rowName);
     await sealing?.open([row]);
     return 'version' in guard ? stale(spec.rowName, Number(row['version'])) : guard.otherwise(row as unknown as Row<T>);
@@ -54,9 +55,8 @@ export function writeDoor<T extends object>(spec: CollectionSpec, model: Model, 
         const sealer = await sealing?.writer(ownCompany(tx));
         const update = sealer?.change(id, given) ?? given;
         if (sealing && 'where' in guard) sealing.assertFilter(guard.where);
-        const found = await model
-          .findOneAndUpdate(guarded(tx, id, guard), update, { session, returnDocument: 'after', lean: true, runValidators: true })
-          .catch(refuse(spec));
+        const asked = model.findOneAndUpdate(guarded(tx, id, guard), update, { session, returnDocument: 'after', lean: true, runValidators: true });
+        const found = await timed('findAndModify', spec.name, asked.exec()).catch(refuse(spec));
         if (!found) throw await why(tx, id, guard);
         recordChange(spec, tx, id, 'update', fields);
         await sealing?.open([found], sealer?.made);
@@ -65,7 +65,7 @@ export function writeDoor<T extends object>(spec: CollectionSpec, model: Model, 
     remove: (tx, id, guard) =>
       inTransaction(tx, async (session) => {
         if (sealing && 'where' in guard) sealing.assertFilter(guard.where);
-        const result = await model.collection.deleteOne(guarded(tx, id, guard) as never, { session });
+        const result = await timed('delete', spec.name, model.collection.deleteOne(guarded(tx, id, guard) as never, { session }));
         if (result.deletedCount !== 1) throw await why(tx, id, guard);
         recordChange(spec, tx, id, 'delete', []);
       }),

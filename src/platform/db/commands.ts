@@ -1,5 +1,6 @@
 import mongoose from 'mongoose';
 import { database } from './connect.ts';
+import { timed } from './timed.ts';
 
 type Session = mongoose.mongo.ClientSession;
 type Plain = Record<string, unknown>;
@@ -45,7 +46,8 @@ export async function updateDocuments(collection: string, updates: readonly Upda
 
 async function run(command: Plain, session: Session): Promise<Reply> {
   const db = database();
-  return (await db.command(command, { session })) as Reply;
+  const [name = ''] = Object.keys(command);
+  return (await timed(name, String(command[name]), db.command(command, { session }))) as Reply;
 }
 
 /** A write command answers ok with the errors of its statements inside. */

@@ -1,4 +1,5 @@
 import mongoose from 'mongoose';
+import { slowCommands } from './timed.ts';
 
 mongoose.set('strictQuery', 'throw');
 mongoose.set('autoCreate', false);
@@ -20,9 +21,11 @@ export function database(): mongoose.mongo.Db {
 export interface ConnectOptions {
   uri: string;
   poolSize: number;
-  /** Told about each command that took longer than `slowMs`; names only, never values. */
+  /** Told about each command of a door that took longer than `slowMs`; names only, never values. */
   onSlow: (command: string, collection: string, ms: number) => void;
   slowMs: number;
+  /** For `onCommandSent`; the driver then decodes every answer twice. */
+  tellsCommands?: boolean;
 }
 
 let connections = 0;
@@ -36,24 +39,25 @@ type Listener = (command: string, body: Readonly<Record<string, unknown>>) => vo
 
 const counters = new Set<Listener>();
 
-/** Tells `listener` of every command sent, until the returned function is called; for tests that count and explain. */
+/** Tells `listener` of every command sent, until the returned function is called; for tests that count and explain, connected with `tellsCommands`. */
 export function onCommandSent(listener: Listener): () => void {
   counters.add(listener);
   return () => counters.delete(listener);
 }
 
 /** Connects once per process: majority reads and journaled majority writes; refuses a server without a replica set. */
-export async function connect({ uri, poolSize, onSlow, slowMs }: ConnectOptions): Promise<void> {
+export async function connect({ uri, poolSize, onSlow, slowMs, tellsCommands = false }: ConnectOptions): Promise<void> {
   await mongoose.connect(uri, {
     maxPoolSize: poolSize,
     serverSelectionTimeoutMS: 5_000,
     readConcern: { level: 'majority' },
     writeConcern: { w: 'majority', journal: true },
     ignoreUndefined: true,
-    monitorCommands: true,
+    monitorCommands: tellsCommands,
   });
   connections += 1;
-  watch(onSlow, slowMs);
+  Object.assign(slowCommands, { told: onSlow, slowMs });
+  if (tellsCommands) watch();
   const hello = await mongoose.connection.db?.admin().command({ hello: 1 });
   if (!hello?.['setName']) {
     await mongoose.disconnect();
@@ -64,22 +68,11 @@ export async function connect({ uri, poolSize, onSlow, slowMs }: ConnectOptions)
   }
 }
 
-/** Slow commands by name; the collection is known only at the start of a command, so slow ones are looked up by id. */
-function watch(onSlow: ConnectOptions['onSlow'], slowMs: number): void {
-  const client = mongoose.connection.getClient();
-  const running = new Map<number, string>();
-  client.on('commandStarted', ({ requestId, commandName, command }) => {
-    const target: unknown = (command as Record<string, unknown>)[commandName];
-    running.set(requestId, typeof target === 'string' ? target : '');
+/** Tells the listeners of what is sent. */
+function watch(): void {
+  mongoose.connection.getClient().on('commandStarted', ({ commandName, command }) => {
     if (!isListening(commandName, command)) for (const count of counters) count(commandName, command);
   });
-  const ended = ({ requestId, commandName, duration }: { requestId: number; commandName: string; duration: number }): void => {
-    const collection = running.get(requestId) ?? '';
-    running.delete(requestId);
-    if (duration >= slowMs && commandName !== 'hello' && commandName !== 'getMore') onSlow(commandName, collection, duration);
-  };
-  client.on('commandSucceeded', ended);
-  client.on('commandFailed', ended);
 }
 
 /** Change streams ask for news all the time, whatever the process is doing: they are nobody's commands. */

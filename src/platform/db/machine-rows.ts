@@ -1,5 +1,6 @@
 import mongoose from 'mongoose';
 import { database } from './connect.ts';
+import { timed } from './timed.ts';
 import { openTransaction } from './tx.ts';
 import { isDuplicateKey } from './duplicate-key.ts';
 import type { IndexSpec } from './types.ts';
@@ -80,38 +81,38 @@ export function machineRows<R extends { _id: string }>(name: MachineRowsName, in
   return {
     name,
     async insert(row) {
-      await rows().insertOne(row as never);
+      await timed('insert', name, rows().insertOne(row as never));
     },
     async insertNew(given) {
       if (given.length === 0) return new Set();
       const refused = new Set<number>();
-      await rows()
-        .insertMany(given as never, { ordered: false })
-        .catch((error: unknown) => {
-          if (!(error instanceof mongoose.mongo.MongoBulkWriteError)) throw error;
-          for (const failure of [error.writeErrors].flat()) {
-            if (failure.code !== 11000) throw error;
-            refused.add(failure.index);
-          }
-        });
+      await timed('insert', name, rows().insertMany(given as never, { ordered: false })).catch((error: unknown) => {
+        if (!(error instanceof mongoose.mongo.MongoBulkWriteError)) throw error;
+        for (const failure of [error.writeErrors].flat()) {
+          if (failure.code !== 11000) throw error;
+          refused.add(failure.index);
+        }
+      });
       return new Set(given.filter((_, i) => !refused.has(i)).map((row) => row._id));
     },
     async findOne(filter, options = {}) {
-      return ((await rows().findOne(filter, options)) as R | null) ?? undefined;
+      return ((await timed('find', name, rows().findOne(filter, options))) as R | null) ?? undefined;
     },
     async find(filter, options) {
-      return (await cursor(filter, options).toArray()) as unknown as R[];
+      return (await timed('find', name, cursor(filter, options).toArray())) as unknown as R[];
     },
     async *each(filter, options) {
-      for await (const row of cursor(filter, options)) yield row as unknown as R;
+      const found = cursor(filter, options);
+      await timed('find', name, found.hasNext());
+      for await (const row of found) yield row as unknown as R;
     },
     async count(filter, cap = 10_000) {
-      return rows().countDocuments(filter, { limit: cap });
+      return timed('aggregate', name, rows().countDocuments(filter, { limit: cap }));
     },
     async change(filter, update, options = {}) {
       for (let attempt = 0; ; attempt += 1) {
         try {
-          return ((await rows().findOneAndUpdate(filter, update, { returnDocument: 'after', ...options })) as R | null) ?? undefined;
+          return ((await timed('findAndModify', name, rows().findOneAndUpdate(filter, update, { returnDocument: 'after', ...options }))) as R | null) ?? undefined;
         } catch (error) {
           // Two upserts of one key at once: the loser's second try finds the winner's row.
           if (!(options.upsert && isDuplicateKey(error)) || attempt > 2) throw error;
@@ -119,10 +120,10 @@ export function machineRows<R extends { _id: string }>(name: MachineRowsName, in
       }
     },
     async changeAll(filter, update) {
-      return (await rows().updateMany(filter, update)).modifiedCount;
+      return (await timed('update', name, rows().updateMany(filter, update))).modifiedCount;
     },
     async remove(filter) {
-      return (await rows().deleteMany(filter)).deletedCount;
+      return (await timed('delete', name, rows().deleteMany(filter))).deletedCount;
     },
   };
 }

@@ -3,11 +3,12 @@ import { insideTransaction, type Ctx, type OutsideTx } from '../context.ts';
 import { nowMs, now } from '../clock.ts';
 import { type AppError, unavailable } from '../errors.ts';
 import { newId } from '../ids.ts';
-import { packRows, type AuditRow } from './audit-seal.ts';
+import { auditRow, packRows, type AuditRow } from './audit-seal.ts';
 import { insertDocuments, updateDocuments, type UpdateStatement } from './commands.ts';
 import { connection } from './connect.ts';
 import { AlreadyAnswered, answerRow } from './answers.ts';
 import { isDuplicateKey } from './duplicate-key.ts';
+import { timed } from './timed.ts';
 import { noteCommitted, openTransaction, Tx, type TxState } from './tx.ts';
 import { tellCommitted } from './watch.ts';
 import { pause } from '../pause.ts';
@@ -91,7 +92,7 @@ async function attempt<T>(ctx: Ctx, session: mongoose.mongo.ClientSession, body:
 async function commit(session: mongoose.mongo.ClientSession, deadline: number): Promise<void> {
   for (;;) {
     try {
-      await session.commitTransaction();
+      await timed('commitTransaction', '', session.commitTransaction());
       return;
     } catch (error) {
       const unknown = error instanceof MongoError && error.hasErrorLabel('UnknownTransactionCommitResult');
@@ -106,7 +107,7 @@ async function commit(session: mongoose.mongo.ClientSession, deadline: number): 
 async function writeRecords({ session, changes, events, jobs, answers }: TxState): Promise<number> {
   const at = now();
   const told = events.map((event) => ({ _id: newId(), at, ...event, ...transactionSettings.eventState(event.type) }));
-  if (changes.length > 0) await insertAudit(changes.map((change) => ({ _id: newId(), at, ...change })), session);
+  if (changes.length > 0) await insertAudit(changes.map((change) => auditRow(change, at)), session);
   if (told.length > 0) await insertDocuments('outbox', told, session);
   if (jobs.length > 0) await insertJobs(jobs, at, session);
   if (answers.length > 0) await insertAnswers(answers, session);
