@@ -1,9 +1,10 @@
 import { strict as assert } from 'node:assert';
-import { request as httpRequest } from 'node:http';
-import { connect } from 'node:net';
+import { createServer, request as httpRequest } from 'node:http';
+import { connect, type AddressInfo } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import Joi from 'joi';
 import { companyRoutes } from '../../src/modules/companies/company.routes.ts';
+import { readBody } from '../../src/platform/body.ts';
 import type { Caller, OutsideTx } from '../../src/platform/context.ts';
 import { conflict, notFound, stale } from '../../src/platform/errors.ts';
 import { newId } from '../../src/platform/ids.ts';
@@ -123,6 +124,24 @@ describe('http', () => {
     await until(() => signal?.aborted === true);
     assert.equal(caller?.gone, true);
     assert.equal(caller.signal().aborted, true);
+  });
+
+  it('a body whose sender left before it was read ends in an error, and waits for nobody', async () => {
+    const read = new Promise<unknown>((resolve) => {
+      const server = createServer((request) => {
+        request.once('error', () => undefined);
+        request.once('close', () => {
+          server.close();
+          resolve(readBody(request, 100).catch((error: unknown) => error));
+        });
+      });
+      server.listen(0, '127.0.0.1', () => {
+        const socket = connect((server.address() as AddressInfo).port, '127.0.0.1', () => {
+          socket.write('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345', () => socket.destroy());
+        });
+      });
+    });
+    assert.match(String(await read), /closed within the body/);
   });
 
   it('a route that takes no body refuses fields instead of ignoring them', async () => {

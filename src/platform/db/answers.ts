@@ -3,7 +3,7 @@ import type { StoredAnswer } from '../context.ts';
 import { AppError } from '../errors.ts';
 import type { KeyOwner, KeyPurpose } from './keyring.ts';
 import { openText, type Place } from './sealed.ts';
-import { openBytes, sealBytes } from './sealed-bytes.ts';
+import { bytesOf, openBytes, sealBytes } from './sealed-bytes.ts';
 
 /** A stored answer of an idempotent request; `_id` is company|route|key. */
 export interface AnswerRow extends Omit<StoredAnswer, 'body'> {
@@ -41,7 +41,7 @@ export async function openAnswer({ _id, status, body, etag, companyId, key = 'co
 
 async function openBody(owner: KeyOwner, place: Place, body: AnswerRow['body']): Promise<string> {
   if (typeof body === 'string') return body === '' ? '' : openText(owner, place, body);
-  return (await openBytes(owner, place, Buffer.isBuffer(body) ? body : Buffer.from(body.buffer))).toString('utf8');
+  return (await openBytes(owner, place, bytesOf(body))).toString('utf8');
 }
 
 async function sealBody({ key: id, body, companyId }: { key: string; body: string; companyId: string }): Promise<Pick<AnswerRow, 'body' | 'key'>> {

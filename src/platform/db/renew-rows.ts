@@ -3,7 +3,7 @@ import { database } from './connect.ts';
 import { heldKey, settleKeys, type DataKey } from './keyring.ts';
 import { newestKey, noteUnreadable, type Renewed, type RenewOptions } from './renewal.ts';
 import { keyIdOf, openEnvelope, sealEnvelope, UnreadableError, type Place } from './sealed.ts';
-import { keyIdOfBytes, openBytes, sealBytes } from './sealed-bytes.ts';
+import { bytesOf, keyIdOfBytes, openBytes, sealBytes } from './sealed-bytes.ts';
 import { valueAt } from './value-at.ts';
 
 type Plain = Record<string, unknown>;
@@ -57,7 +57,7 @@ async function renewDeclared({ collection, path, idPath = '_id' }: SealedRows, {
 
 /** The same value under the newest key; undefined when it has that one, is not sealed, is erased, or does not open. */
 async function renewed(place: Place, stored: unknown, { companyId, done }: { companyId: string | undefined; done: Renewed }): Promise<unknown> {
-  const bytes = typeof stored === 'string' ? undefined : bytesOf(stored);
+  const bytes = typeof stored === 'string' ? undefined : bytesOf(stored as mongoose.mongo.Binary);
   const keyId = bytes ? keyIdOfBytes(bytes) : keyIdOf(String(stored));
   if (keyId === '') return undefined;
   const key = heldKey(keyId);
@@ -79,10 +79,4 @@ async function underNewest(key: DataKey, place: Place, stored: Buffer | string):
   if (!newest || newest === key) return undefined;
   if (typeof stored === 'string') return sealEnvelope(newest, place, openEnvelope(key, place, stored));
   return new mongoose.mongo.Binary(await sealBytes(owner, place, await openBytes(owner, place, stored)));
-}
-
-function bytesOf(stored: unknown): Buffer {
-  if (Buffer.isBuffer(stored)) return stored;
-  const { buffer } = stored as mongoose.mongo.Binary;
-  return Buffer.from(buffer);
 }

@@ -1,4 +1,5 @@
 import { createCipheriv, createDecipheriv, timingSafeEqual } from 'node:crypto';
+import type mongoose from 'mongoose';
 import { conflict } from '../errors.ts';
 import { runtime } from '../runtime.ts';
 import { heldKey, settleKeys, writingKey, type KeyOwner } from './keyring.ts';
@@ -9,8 +10,8 @@ const HEAD = /^e1\.([A-Za-z0-9-]{1,16})\.b\n/;
 const [IV_BYTES, TAG_BYTES, BLOCK_BYTES, MAX_HEAD_BYTES] = [16, 32, 16, 32];
 
 /**
- * Seals bytes (files, replayed answers) for one place with the owner's newest key: the envelope of texts, without its base64. A line names
- * the key, then come IV, cipher text and tag.
+ * Seals bytes (files, replayed answers) for one place with the owner's newest key: the envelope of texts, without its
+ * base64. A line names the key, then come IV, cipher text and tag.
  */
 export async function sealBytes(owner: KeyOwner, place: Place, clear: Buffer): Promise<Buffer> {
   const found = writingKey(owner);
@@ -22,6 +23,11 @@ export async function sealBytes(owner: KeyOwner, place: Place, clear: Buffer): P
   const tag = authentication(key, place, body);
   if (!tag) throw new UnreadableError();
   return Buffer.concat([Buffer.from(`e1.${key.id}.b\n`, 'latin1'), body, tag]);
+}
+
+/** Sealed bytes as they come from the database. */
+export function bytesOf(stored: Buffer | mongoose.mongo.Binary): Buffer {
+  return Buffer.isBuffer(stored) ? stored : Buffer.from(stored.buffer);
 }
 
 /** The id of the key that sealed bytes name; empty for others. */

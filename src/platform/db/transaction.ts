@@ -1,6 +1,6 @@
 import mongoose from 'mongoose';
 import { insideTransaction, type Ctx, type OutsideTx } from '../context.ts';
-import { nowMs, now } from '../clock.ts';
+import { monotonicMs, now, nowMs } from '../clock.ts';
 import { type AppError, unavailable } from '../errors.ts';
 import { newId } from '../ids.ts';
 import { auditRow, packRows, type AuditRow } from './audit-seal.ts';
@@ -32,7 +32,7 @@ export const transactionSettings = {
  */
 export async function withTransaction<T>(ctx: OutsideTx, body: (ctx: Tx) => Promise<T>): Promise<T> {
   if (insideTransaction in ctx || openTransaction.getStore()?.open) throw new Error('Transactions do not nest: call the step, not the command');
-  const deadline = nowMonotonic() + transactionSettings.deadlineMs;
+  const deadline = monotonicMs() + transactionSettings.deadlineMs;
   const session = connection().getClient().startSession();
   let attempts = 0;
   let committed = false;
@@ -45,7 +45,7 @@ export async function withTransaction<T>(ctx: OutsideTx, body: (ctx: Tx) => Prom
         return result;
       } catch (error) {
         if (!isTransient(error)) throw error;
-        if (nowMonotonic() >= deadline || ctx.caller?.gone) throw busy(error);
+        if (monotonicMs() >= deadline || ctx.caller?.gone) throw busy(error);
         await pause(Math.random() * Math.min(80, 4 * 2 ** Math.min(attempts, 5)));
       }
     }
@@ -53,10 +53,6 @@ export async function withTransaction<T>(ctx: OutsideTx, body: (ctx: Tx) => Prom
     transactionSettings.onFinished(attempts, committed);
     await session.endSession();
   }
-}
-
-function nowMonotonic(): number {
-  return performance.now();
 }
 
 function busy(cause: unknown): AppError {
@@ -97,7 +93,7 @@ async function commit(session: mongoose.mongo.ClientSession, deadline: number): 
     } catch (error) {
       const unknown = error instanceof MongoError && error.hasErrorLabel('UnknownTransactionCommitResult');
       if (!unknown) throw error;
-      if (nowMonotonic() >= deadline) throw unavailable('commit_unknown', 'The database did not confirm in time; try again with the same Idempotency-Key', 1, error);
+      if (monotonicMs() >= deadline) throw unavailable('commit_unknown', 'The database did not confirm in time; try again with the same Idempotency-Key', 1, error);
       await pause(20);
     }
   }
