@@ -3,7 +3,7 @@ import { AlreadyAnswered } from './db/answers.ts';
 import { BatchConflict } from './db/collection.bulk.ts';
 import type { Caller } from './context.ts';
 import { AppError, unavailable } from './errors.ts';
-import { pause } from './pause.ts';
+import { nextTurn, pause } from './pause.ts';
 
 /** One request in a lane. */
 export interface LaneItem<A> {
@@ -34,8 +34,8 @@ export interface LaneOptions<A, B, R = never> {
    * or splits it, so one bad request never hurts its neighbours.
    */
   execute(batch: readonly LaneItem<A>[], aid: LaneAid<R>): Promise<Outcome<B>[]>;
-  /** Reads and decides for the next batch. It may be old by then, so `execute` must guard what it writes of it. */
-  prepare?(batch: readonly LaneItem<A>[]): Promise<R>;
+  /** Reads and decides for the next batch, or leaves it. It may be old by then, so `execute` must guard what it writes of it. */
+  prepare?(batch: readonly LaneItem<A>[]): Promise<R | undefined>;
   onBatch?: (size: number, queued: number) => void;
 }
 
@@ -114,7 +114,7 @@ function oneLane<A, B, R>(options: LaneOptions<A, B, R>) {
   };
 
   const pump = async (): Promise<void> => {
-    await new Promise((resolve) => setImmediate(resolve));
+    await nextTurn();
     let next: Next<A, B, R> | undefined;
     // Bound to this flow of calls: it is told inside of a transaction, and reads outside of it.
     const nearlyDone = AsyncResource.bind((): void => {
@@ -147,6 +147,7 @@ function oneLane<A, B, R>(options: LaneOptions<A, B, R>) {
     queued: () => count,
     async idle() {
       while (pumping) await pumping;
+      await nextTurn();
     },
   };
 }
@@ -159,11 +160,8 @@ async function settle<A, B, R>(options: LaneOptions<A, B, R>, batch: Waiting<A, 
     try {
       const aid = attempt === 1 && ahead !== undefined ? { ahead, nearlyDone } : { nearlyDone };
       const outcomes = await options.execute(batch.map((w) => w.item), aid);
-      batch.forEach((w, i) => {
-        const outcome = outcomes[i];
-        if (outcome?.ok) w.resolve(outcome.value);
-        else w.reject(outcome ? outcome.error : new Error(`${options.name}: a request of the batch has no outcome`));
-      });
+      // In a later turn: the next batch's first command is under way before the callers' answers are made.
+      void nextTurn().then(() => answer(options.name, batch, outcomes));
       return;
     } catch (error) {
       const again = error instanceof BatchConflict && attempt < tries;
@@ -183,6 +181,14 @@ async function settle<A, B, R>(options: LaneOptions<A, B, R>, batch: Waiting<A, 
       return;
     }
   }
+}
+
+function answer<A, B>(lane: string, batch: readonly Waiting<A, B>[], outcomes: readonly Outcome<B>[]): void {
+  batch.forEach((w, i) => {
+    const outcome = outcomes[i];
+    if (outcome?.ok) w.resolve(outcome.value);
+    else w.reject(outcome ? outcome.error : new Error(`${lane}: a request of the batch has no outcome`));
+  });
 }
 
 /** A database that is away or too busy will not serve the same requests one by one either. */

@@ -8,6 +8,7 @@ import { BatchConflict } from '../../src/platform/db/collection.bulk.ts';
 import { transactionSettings, withTransaction } from '../../src/platform/db/transaction.ts';
 import { AppError, conflict, unavailable } from '../../src/platform/errors.ts';
 import { makeLane, type Lane, type LaneItem, type LaneOptions, type Outcome } from '../../src/platform/lane.ts';
+import { nextTurn } from '../../src/platform/pause.ts';
 import { failNext, failNoMore, gate, leavingCaller, memberCtx, openHouse, type House } from './house.ts';
 import { books } from './shelf.ts';
 
@@ -137,7 +138,7 @@ describe('a lane', () => {
     const first = gate();
     const { lane, batches } = talk({}, undefined, first.opened);
     const a = lane.submit(item('c', 'a'));
-    await new Promise((resolve) => setImmediate(resolve));
+    await nextTurn();
     const rest = ['b', 'c', 'd'].map((n) => lane.submit(item('c', n)));
     first.open();
     await Promise.all([a, ...rest]);
@@ -174,12 +175,32 @@ describe('a lane that prepares the next batch', () => {
   it('gives what was prepared to that batch, once, and takes nobody twice', async () => {
     const { lane, seen, turn } = ahead();
     const a = lane.submit(item('c', 'a'));
-    await new Promise((resolve) => setImmediate(resolve));
+    await nextTurn();
     const rest = ['b', 'c'].map((n) => lane.submit(item('c', n)));
     turn.open();
     assert.deepEqual(await Promise.all([a, ...rest]), ['a', 'b', 'c']);
     assert.equal(await lane.submit(item('c', 'd')), 'd');
     assert.deepEqual(seen, ['a with nothing', 'b,c with b,c', 'd with nothing']);
+  });
+
+  it('begins the next batch before the callers of this one have their answers, and has answered all when it is drained', async () => {
+    const order: string[] = [];
+    const { lane, turn } = ahead({
+      async execute(batch, aid) {
+        order.push(`begun ${batch.map((b) => b.input).join()}`);
+        if (order.length === 1) await turn.opened;
+        aid.nearlyDone();
+        return batch.map(({ input }) => ({ ok: true, value: input }));
+      },
+    });
+    const submit = (name: string): Promise<unknown> => lane.submit(item('c', name)).then(() => order.push(`answered ${name}`));
+    const all = [submit('a')];
+    await nextTurn();
+    all.push(submit('b'), submit('c'));
+    turn.open();
+    await lane.drain();
+    assert.deepEqual(order, ['begun a', 'begun b,c', 'answered a', 'answered b', 'answered c']);
+    await Promise.all(all);
   });
 
   it('goes on without it when preparing fails, and tries again without it after a conflict', async () => {
@@ -190,18 +211,18 @@ describe('a lane that prepares the next batch', () => {
         tries.push(aid.ahead ?? 'nothing');
         aid.nearlyDone();
         if (aid.ahead !== undefined) throw new BatchConflict('stock');
-        await new Promise((resolve) => setImmediate(resolve));
+        await nextTurn();
         return batch.map(({ input }) => ({ ok: true, value: input }));
       },
     });
     const a = failing.lane.submit(item('c', 'a'));
-    await new Promise((resolve) => setImmediate(resolve));
+    await nextTurn();
     const b = failing.lane.submit(item('c', 'b'));
     failing.turn.open();
     assert.deepEqual(await Promise.all([a, b]), ['a', 'b']);
     assert.deepEqual(failing.seen, ['a with nothing', 'b with nothing']);
     const waiting = [conflicting.lane.submit(item('c', 'a'))];
-    await new Promise((resolve) => setImmediate(resolve));
+    await nextTurn();
     waiting.push(conflicting.lane.submit(item('c', 'b')), conflicting.lane.submit(item('c', 'c')));
     assert.deepEqual(await Promise.all(waiting), ['a', 'b', 'c']);
     assert.equal(tries[0], 'nothing');
@@ -232,7 +253,7 @@ describe('a lane that prepares the next batch', () => {
         },
       });
       const waiting = [lane.submit(item('c', 'a'))];
-      await new Promise((resolve) => setImmediate(resolve));
+      await nextTurn();
       waiting.push(lane.submit(item('c', 'b')));
       turn.open();
       await lane.drain();

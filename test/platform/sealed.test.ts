@@ -77,6 +77,19 @@ describe('sealed values', () => {
       await noneClear();
     });
 
+    it('makeMany seals before there is a transaction; what it shows is a copy, and only its own company stores it', async () => {
+      const [made] = await readers.makeMany([{ ctx, doc: full() }]);
+      assert(made);
+      assert.deepEqual(revealed(made.row), ALL);
+      const other = memberCtx();
+      await assert.rejects(withTransaction(other, async (other) => readers.insertMany(other, [{ tx: other, made }])), /own company/);
+      await assert.rejects(withTransaction(ctx, async (ctx) => readers.insertMany(ctx, [{ tx: ctx, made: { row: made.row } }])), /made row/);
+      const [stored] = await withTransaction(ctx, async (ctx) => readers.insertMany(ctx, [{ tx: ctx, made }]));
+      assert.equal(stored, made.row);
+      assert.deepEqual(revealed(await readers.get(ctx, made.row._id)), ALL);
+      await noneClear();
+    });
+
     it('$set of a value, of an object around one, of a whole array, of one element and of a value in one', async () => {
       let row = await add(full());
       row = await change(row, { $set: { guardian: seal({ ...PERSON, name: 'PLAIN two' }) } });

@@ -1,11 +1,12 @@
 import { PLATFORM_COMPANY_ID, systemCtx, type Ctx, type Tx } from '../../platform/context.ts';
 import { BatchConflict } from '../../platform/db/collection.bulk.ts';
-import type { Row } from '../../platform/db/collection.ts';
+import type { MadeRow, Row } from '../../platform/db/collection.ts';
 import { seal } from '../../platform/db/sealed.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { now } from '../../platform/clock.ts';
 import { AppError, conflict } from '../../platform/errors.ts';
 import { newId } from '../../platform/ids.ts';
+import { meanwhile } from '../../platform/meanwhile.ts';
 import type { LaneAid, LaneItem, Outcome } from '../../platform/lane.ts';
 import { runtime } from '../../platform/runtime.ts';
 import { couponDiscount, customerKeyOf, redeemCoupons, type Redemption } from '../coupons/index.ts';
@@ -24,6 +25,11 @@ interface Decided {
   redemption?: Omit<Redemption, 'tx' | 'orderId'>;
 }
 
+/** A placement that was accepted, with the row that its order becomes. */
+interface Accepted extends Decided {
+  made: MadeRow<Order>;
+}
+
 /** A placement that the rules refused, by its place in the batch. */
 export interface RefusedPlacement {
   index: number;
@@ -38,16 +44,18 @@ export interface BatchAid {
   /** Writes into the same transaction (imports). */
   alongside?: Alongside;
   /** What was decided for it before its turn had come. */
-  ahead?: Verdicts;
+  ahead?: ReadyBatch;
   /** Told when little but the commit is left to do. */
   nearlyDone?(): void;
 }
 
-/** What becomes of a batch: orders with their numbers, and refusals. */
-export interface Verdicts {
-  decided: { index: number; item: Decided }[];
+interface Verdicts<D> {
+  decided: { index: number; item: D }[];
   refused: RefusedPlacement[];
 }
+
+/** What becomes of a batch: orders with their numbers, sealed to be stored, and refusals. */
+export type ReadyBatch = Verdicts<Accepted>;
 
 /**
  * Places a batch: reads everything for all of it, decides each request in turn, and commits what was accepted in one
@@ -55,7 +63,7 @@ export interface Verdicts {
  * met a changed row, so that the caller reads again.
  */
 export async function placeBatch(placements: readonly Placement[], { alongside, ahead, nearlyDone }: BatchAid = {}): Promise<Outcome<Row<Order>>[]> {
-  const { decided, refused } = (await stillGood(placements, ahead)) ?? (await numbered(decideOn(placements, await readShelves(placements))));
+  const { decided, refused } = (await stillGood(placements, ahead)) ?? (await ready(decideOn(placements, await readShelves(placements))));
   const outcomes: (Outcome<Row<Order>> | undefined)[] = placements.map(() => undefined);
   for (const { index, error } of refused) outcomes[index] = { ok: false, error };
   if (decided.length > 0 || alongside) {
@@ -70,28 +78,30 @@ export async function placeBatch(placements: readonly Placement[], { alongside, 
 }
 
 /** The lane's view of `placeBatch`. */
-export function placeLaneBatch(batch: readonly LaneItem<Placement>[], aid: LaneAid<Verdicts>): Promise<Outcome<Row<Order>>[]> {
+export function placeLaneBatch(batch: readonly LaneItem<Placement>[], aid: LaneAid<ReadyBatch>): Promise<Outcome<Row<Order>>[]> {
   return placeBatch(batch.map((b) => b.input), aid);
 }
 
-/** Decides a batch while the one before it is being committed, so that its turn begins with writing. */
-export async function decideAhead(batch: readonly LaneItem<Placement>[]): Promise<Verdicts> {
+/**
+ * Decides a batch while the one before it is being committed, so that its turn begins with writing. Nobody is refused
+ * ahead, for stock may come in meanwhile: undefined then, and all is decided when the turn has come.
+ */
+export async function decideAhead(batch: readonly LaneItem<Placement>[]): Promise<ReadyBatch | undefined> {
   const placements = batch.map((b) => b.input);
   const verdicts = decideOn(placements, await readGoods(placements));
-  return verdicts.refused.length > 0 ? verdicts : numbered(verdicts);
+  return verdicts.refused.length > 0 ? undefined : ready(verdicts);
 }
 
 /**
  * What was decided ahead, if it may be written: the guards hold it against stock and coupons as they are now, and no order
- * has come with one of its external ids. Nobody is refused ahead, for stock may have come in since.
+ * has come with one of its external ids.
  */
-async function stillGood(placements: readonly Placement[], ahead: Verdicts | undefined): Promise<Verdicts | undefined> {
-  if (!ahead || ahead.refused.length > 0) return undefined;
-  return (await readExisting(placements)).length === 0 ? ahead : undefined;
+async function stillGood(placements: readonly Placement[], ahead: ReadyBatch | undefined): Promise<ReadyBatch | undefined> {
+  return ahead && (await readExisting(placements)).length === 0 ? ahead : undefined;
 }
 
-function decideOn(placements: readonly Placement[], shelves: ReadonlyMap<string, Shelf>): Verdicts {
-  const verdicts: Verdicts = { decided: [], refused: [] };
+function decideOn(placements: readonly Placement[], shelves: ReadonlyMap<string, Shelf>): Verdicts<Decided> {
+  const verdicts: Verdicts<Decided> = { decided: [], refused: [] };
   placements.forEach((placement, index) => {
     const shelf = shelves.get(placement.ctx.companyId);
     if (!shelf) throw new Error('Every company of a batch has a shelf');
@@ -185,15 +195,22 @@ function newOrder({ actor }: Ctx, request: OrderRequest, allocation: Allocation)
   };
 }
 
-async function numbered(verdicts: Verdicts): Promise<Verdicts> {
-  const byCompany = groupedBy(verdicts.decided.map((d) => d.item), (item) => item.placement.ctx.companyId);
+/** Gives the orders their numbers and seals them. */
+async function ready({ decided, refused }: Verdicts<Decided>): Promise<ReadyBatch> {
+  const items = decided.map((d) => d.item);
+  await giveNumbers(items);
+  const made = await orders.makeMany(items.map(({ placement: { ctx }, order }) => ({ ctx, doc: order })));
+  return { decided: decided.flatMap(({ index, item }, i) => (made[i] ? [{ index, item: { ...item, made: made[i] } }] : [])), refused };
+}
+
+async function giveNumbers(items: readonly Decided[]): Promise<void> {
+  const byCompany = groupedBy(items, (item) => item.placement.ctx.companyId);
   for (const [companyId, own] of byCompany) {
     const numbers = await takeOrderNumbers(companyId, own.length);
     own.forEach((item, i) => {
       item.order.orderNumber = numbers[i] ?? '';
     });
   }
-  return verdicts;
 }
 
 interface CommitAid {
@@ -202,16 +219,20 @@ interface CommitAid {
 }
 
 /** Cold rows first, hot rows (coupon, stock) last and sorted, so that transactions meet late and in one order. */
-async function commit(items: readonly Decided[], { alongside, nearlyDone }: CommitAid): Promise<Row<Order>[]> {
+async function commit(items: readonly Accepted[], { alongside, nearlyDone }: CommitAid): Promise<Row<Order>[]> {
   const [first] = items;
   const single = items.length === 1 && first && !alongside;
   const laneCtx = systemCtx('order-lane', single ? first.placement.ctx.companyId : PLATFORM_COMPANY_ID);
   try {
     return await withTransaction(laneCtx, async (ctx) => {
       const own = items.map((item) => ctx.for(item.placement.ctx));
-      const rows = await orders.insertMany(ctx, items.map((item, i) => ({ tx: own[i] ?? ctx, doc: item.order })));
-      items.forEach(({ order }, i) => announce(own[i] ?? ctx, order));
-      rows.forEach((row, i) => own[i]?.answerWith(row));
+      const stored = orders.insertMany(ctx, items.map(({ made }, i) => ({ tx: own[i] ?? ctx, made })));
+      const [rows] = await meanwhile(stored, () =>
+        items.forEach(({ order, made: { row } }, i) => {
+          announce(own[i] ?? ctx, order);
+          own[i]?.answerWith(row);
+        }),
+      );
       await alongside?.(ctx, items.map((i) => i.order));
       const redemptions = items.flatMap(({ order, redemption }, i) => (redemption ? [{ ...redemption, tx: own[i] ?? ctx, orderId: order._id }] : []));
       if (redemptions.length > 0) await redeemCoupons(ctx, redemptions);

@@ -14,7 +14,7 @@ import { giveBackCoupon } from '../coupons/index.ts';
 import { releaseStock, shipStock } from '../inventory/index.ts';
 import { knownPincodes } from '../pincodes/index.ts';
 import { orders, type Address, type Customer, type HistoryEntry, type Order, type OrderLine, type OrderShipment, type OrderStatus } from './order.model.ts';
-import { decideAhead, placeLaneBatch, reservations, type Verdicts } from './order.place.ts';
+import { decideAhead, placeLaneBatch, reservations, type ReadyBatch } from './order.place.ts';
 import type { Placement } from './order.shelves.ts';
 import { canCancel, editRefusal, normalizeOrder, readAddress, readCustomer, type OrderInput } from './order.rules.ts';
 import { makeFaults } from '../../platform/faults.ts';
@@ -24,7 +24,7 @@ let lane: Lane<Placement, Row<Order>> | undefined;
 /** Opens the lanes of this process; answers how to drain them. */
 export function openOrderLane(): () => Promise<void> {
   const { config } = runtime();
-  const opened = makeLane<Placement, Row<Order>, Verdicts>({
+  const opened = makeLane<Placement, Row<Order>, ReadyBatch>({
     name: 'orders',
     lanes: config.laneCount,
     maxBatch: config.lanes ? config.laneMaxBatch : 1,

@@ -1,4 +1,5 @@
 import { now } from '../clock.ts';
+import type { Ctx } from '../context.ts';
 import { newId } from '../ids.ts';
 import { insertDocuments, updateDocuments, type UpdateStatement } from './commands.ts';
 import { assertBounds, newRow, recordChange, refuse, sealedRow } from './collection.write.ts';
@@ -10,6 +11,7 @@ import { inTransaction, stateOf, type Tx } from './tx.ts';
 import type { BulkChange, CollectionSpec, Row, RowRef } from './types.ts';
 
 type Plain = Record<string, unknown>;
+type StoredRow = Plain & { _id: string };
 
 /** Thrown when a merged command did not touch every row it meant to: re-read, decide again. */
 export class BatchConflict extends Error {
@@ -19,14 +21,28 @@ export class BatchConflict extends Error {
   }
 }
 
-/** An insert of a bulk: on whose behalf (lanes carry many askers in one Tx), and what. */
-export interface BulkInsert<T> {
-  tx: Tx;
-  doc: T & { _id?: string };
+/** An insert of a bulk: on whose behalf (lanes carry many askers in one Tx), and what, or the row that was made of it. */
+export type BulkInsert<T> = { tx: Tx; doc: T & { _id?: string }; made?: never } | { tx: Tx; made: MadeRow<T>; doc?: never };
+
+/** A row that waits to be stored, made by `makeMany`: complete and sealed. */
+export interface MadeRow<T> {
+  /** What its insert answers. */
+  readonly row: Row<T>;
 }
+
+/** What is stored of a made row, and the names for the audit log. */
+interface Made {
+  spec: CollectionSpec;
+  stored: StoredRow;
+  fields: readonly string[];
+}
+
+const madeRows = new WeakMap<MadeRow<unknown>, Made>();
 
 /** Few, merged commands for lanes and imports; the same scope, version, bounds and audit as single writes. */
 export interface BulkDoor<T> {
+  /** Makes rows as `insertMany` would, before there is a transaction: sealing is most of what an insert costs here. */
+  makeMany(items: readonly { ctx: Ctx; doc: T & { _id?: string } }[]): Promise<MadeRow<T>[]>;
   /** Stores many rows with one command, each for its own asker; the server's validator is the schema here. */
   insertMany(tx: Tx, items: readonly BulkInsert<T>[]): Promise<Row<T>[]>;
   /**
@@ -38,17 +54,24 @@ export interface BulkDoor<T> {
 
 /** Makes the bulk half of a door. */
 export function bulkDoor<T extends object>(spec: CollectionSpec, sealing?: Sealing): BulkDoor<T> {
+  const makeMany: BulkDoor<T>['makeMany'] = async (items) => {
+    const sealers = await sealersOf(sealing, items.map((item) => item.ctx));
+    const stored = items.map(({ ctx, doc }) => sealedRow(newRow(spec, ctx, doc), sealers?.get(ctx.companyId)));
+    const rows = sealers && sealing ? await sealing.copies(stored, new Map([...sealers.values()].flatMap((sealer) => [...sealer.made]))) : stored;
+    return items.map(({ doc }, i) => madeRow(spec, { stored: stored[i], row: rows[i] as Row<T> | undefined, fields: Object.keys(doc) }));
+  };
+
   return {
+    makeMany,
     async insertMany(tx, items) {
       if (items.length === 0) return [];
       return inTransaction(tx, async (session) => {
         for (const item of items) assertSameTransaction(tx, item.tx);
-        const sealers = await sealersOf(sealing, items.map((item) => item.tx));
-        const rows = items.map((item) => sealedRow(newRow(spec, item.tx, item.doc), sealers?.get(item.tx.companyId)));
-        await insertDocuments(spec.name, rows, session).catch(refuse(spec));
-        items.forEach((item, i) => recordChange(spec, item.tx, rows[i]?._id ?? '', 'insert', Object.keys(item.doc)));
-        if (sealers) await sealing?.open(rows, new Map([...sealers.values()].flatMap((sealer) => [...sealer.made])));
-        return rows as unknown as Row<T>[];
+        const fresh = await makeMany(items.flatMap((item) => (item.made ? [] : [{ ctx: item.tx, doc: item.doc }])));
+        const rows = items.map((item) => storing(spec, item.tx, item.made ?? fresh.shift()));
+        await insertDocuments(spec.name, rows.map(({ stored }) => stored), session).catch(refuse(spec));
+        for (const { tx, stored, fields } of rows) recordChange(spec, tx, stored._id, 'insert', fields);
+        return rows.map(({ row }) => row);
       });
     },
     async changeMany(tx, changes) {
@@ -70,11 +93,24 @@ export function bulkDoor<T extends object>(spec: CollectionSpec, sealing?: Seali
 }
 
 /** One for each company of a bulk; none when the collection seals nothing. */
-async function sealersOf(sealing: Sealing | undefined, txs: readonly Tx[]): Promise<Map<string, RowSealer> | undefined> {
+async function sealersOf(sealing: Sealing | undefined, askers: readonly Ctx[]): Promise<Map<string, RowSealer> | undefined> {
   if (!sealing) return undefined;
   const sealers = new Map<string, RowSealer>();
-  for (const tx of txs) if (!sealers.has(tx.companyId)) sealers.set(tx.companyId, await sealing.writer(ownCompany(tx)));
+  for (const ctx of askers) if (!sealers.has(ctx.companyId)) sealers.set(ctx.companyId, await sealing.writer(ownCompany(ctx)));
   return sealers;
+}
+
+function madeRow<T>(spec: CollectionSpec, { stored, row, fields }: { stored: StoredRow | undefined; row: Row<T> | undefined; fields: readonly string[] }): MadeRow<T> {
+  if (!stored || !row) throw new Error('Every item of a bulk makes a row');
+  const made = { row };
+  madeRows.set(made, { spec, stored, fields });
+  return made;
+}
+
+function storing<T>(spec: CollectionSpec, tx: Tx, made: MadeRow<T> | undefined): Omit<Made, 'spec'> & { tx: Tx; row: Row<T> } {
+  const known = made && madeRows.get(made);
+  if (!made || known?.spec !== spec || known.stored['companyId'] !== tx.companyId) throw new Error('A made row is stored by its own collection, for its own company');
+  return { tx, row: made.row, stored: known.stored, fields: known.fields };
 }
 
 /** A Tx of `for` belongs to the same transaction; one of another transaction would write audit rows there. */

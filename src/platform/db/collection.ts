@@ -8,6 +8,7 @@ import { makeSealing, type Sealing } from './sealing.ts';
 import { serverValidator } from './validator.ts';
 import type { CollectionSpec, IndexSpec } from './types.ts';
 
+export type { MadeRow } from './collection.bulk.ts';
 export type { BulkChange, ChangeOf, Filter, FindOptions, Guard, IndexSpec, Row, RowRef, Stored } from './types.ts';
 
 export type Model = mongoose.Model<Record<string, unknown>>;

@@ -1,5 +1,6 @@
 import mongoose from 'mongoose';
 import { now } from '../clock.ts';
+import type { Ctx } from '../context.ts';
 import { type AppError, conflict, invalid, notFound, stale } from '../errors.ts';
 import { newId } from '../ids.ts';
 import type { Model } from './collection.ts';
@@ -73,13 +74,13 @@ export function writeDoor<T extends object>(spec: CollectionSpec, model: Model, 
 }
 
 /** A complete new row; refuses fields that belong to the door and arrays over their bound. */
-export function newRow(spec: CollectionSpec, tx: Tx, doc: object): Plain & { _id: string } {
+export function newRow(spec: CollectionSpec, ctx: Ctx, doc: object): Plain & { _id: string } {
   const given = doc as Plain;
   if ('companyId' in given || 'version' in given) throw new Error('companyId and version belong to the collection door');
   assertBounds(spec, given);
   const at = now();
   const { _id, ...rest } = given;
-  return { _id: typeof _id === 'string' ? _id : newId(), companyId: ownCompany(tx), version: 1, ...rest, createdAt: at, updatedAt: at };
+  return { _id: typeof _id === 'string' ? _id : newId(), companyId: ownCompany(ctx), version: 1, ...rest, createdAt: at, updatedAt: at };
 }
 
 /** The row as it is stored, when its collection seals something. */

@@ -17,6 +17,8 @@ export interface Sealing {
   writer(companyId: string): Promise<RowSealer>;
   /** Puts bound `Sealed` values in the place of envelopes, in the rows themselves; masks and blind indexes leave them. */
   open(rows: readonly object[], made?: ReadonlyMap<string, string>): Promise<void>;
+  /** The same in copies: the rows stay as they are stored. */
+  copies(rows: readonly object[], made: ReadonlyMap<string, string>): Promise<object[]>;
   /** Takes envelopes, masks and blind indexes out of what a pipeline answers. */
   hide(results: readonly object[]): void;
   /** Refuses conditions on sealed values, which no index and no comparison can answer. */
@@ -35,6 +37,11 @@ export function makeSealing(spec: CollectionSpec, fields: readonly SealedField[]
     fields,
     writer: async (companyId) => makeWriter(spec, fields, companyId, await writingKeys(companyId, purposes)),
     open: (rows, made) => openRows(spec, fields, rows as readonly Plain[], made),
+    async copies(rows, made) {
+      const copies = rows.map((row) => copiedRow(fields, row as Plain));
+      await openRows(spec, fields, copies, made);
+      return copies;
+    },
     hide(results) {
       for (const result of results as Plain[]) {
         delete result['masks'];
@@ -136,6 +143,24 @@ async function openRows(spec: CollectionSpec, fields: readonly SealedField[], ro
     for (const array of arrays) for (const element of elementsOf(row, array)) delete element['masks'];
   }
   await settleKeys(keyOf.asked);
+}
+
+/** A row of its own down to its sealed values; the rest is shared. */
+function copiedRow(fields: readonly SealedField[], row: Plain): Plain {
+  const copy = { ...row };
+  for (const { array, inner } of fields) if (array === undefined) replaceIn(copy, inner, (value) => value);
+  for (const array of new Set(fields.flatMap((f) => f.array ?? []))) {
+    const inside = fields.filter((f) => f.array === array);
+    replaceIn(copy, array.split('.'), (elements) => (Array.isArray(elements) ? elements.map((element: unknown) => copiedElement(inside, element)) : elements));
+  }
+  return copy;
+}
+
+function copiedElement(fields: readonly SealedField[], element: unknown): unknown {
+  if (typeof element !== 'object' || element === null) return element;
+  const copy = { ...(element as Plain) };
+  for (const { inner } of fields) replaceIn(copy, inner, (value) => value);
+  return copy;
 }
 
 function elementsOf(row: Plain, array: string): Plain[] {

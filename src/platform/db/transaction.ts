@@ -1,9 +1,10 @@
 import mongoose from 'mongoose';
 import { insideTransaction, type Ctx, type OutsideTx } from '../context.ts';
-import { monotonicMs, now, nowMs } from '../clock.ts';
+import { monotonicMs, now } from '../clock.ts';
 import { type AppError, unavailable } from '../errors.ts';
 import { newId } from '../ids.ts';
-import { auditRow, packRows, type AuditRow } from './audit-seal.ts';
+import { meanwhile } from '../meanwhile.ts';
+import { auditRow, packRows, type AuditRow, type PendingAudit } from './audit-seal.ts';
 import { insertDocuments, updateDocuments, type UpdateStatement } from './commands.ts';
 import { connection } from './connect.ts';
 import { AlreadyAnswered, answerRow } from './answers.ts';
@@ -102,27 +103,25 @@ async function commit(session: mongoose.mongo.ClientSession, deadline: number): 
 /** The last act of every transaction: what happened, who must hear of it, and what a replay answers. Answers how many events wait to be heard. */
 async function writeRecords({ session, changes, events, jobs, answers }: TxState): Promise<number> {
   const at = now();
-  const told = events.map((event) => ({ _id: newId(), at, ...event, ...transactionSettings.eventState(event.type) }));
-  if (changes.length > 0) await insertAudit(changes.map((change) => auditRow(change, at)), session);
-  if (told.length > 0) await insertDocuments('outbox', told, session);
+  const audited = changes.map((change) => auditRow(change, at));
+  const [, { linked, told, answered }] = await meanwhile(insertDocuments('audit', audited, session), async () => ({
+    linked: pendingAudits(audited),
+    told: events.map((event) => ({ _id: newId(), at, ...event, ...transactionSettings.eventState(event.type) })),
+    answered: await Promise.all(answers.map(({ recorder: _recorder, ...answer }) => answerRow(answer, at.getTime()))),
+  }));
+  await insertDocuments('audit_pending', linked, session);
+  await insertDocuments('outbox', told, session);
   if (jobs.length > 0) await insertJobs(jobs, at, session);
-  if (answers.length > 0) await insertAnswers(answers, session);
+  await insertDocuments('idempotency', answered, session).catch((error: unknown) => {
+    throw isDuplicateKey(error) ? new AlreadyAnswered() : error;
+  });
   return told.filter((event) => 'pending' in event).length;
 }
 
-async function insertAnswers(answers: TxState['answers'], session: mongoose.mongo.ClientSession): Promise<void> {
-  const rows = await Promise.all(answers.map(({ recorder: _recorder, ...answer }) => answerRow(answer, nowMs())));
-  try {
-    await insertDocuments('idempotency', rows, session);
-  } catch (error) {
-    throw isDuplicateKey(error) ? new AlreadyAnswered() : error;
-  }
-}
-
-/** The audit rows, and in one row beside them what the chain needs to link them after the commit. */
-async function insertAudit(rows: readonly AuditRow[], session: mongoose.mongo.ClientSession): Promise<void> {
-  await insertDocuments('audit', rows, session);
-  await insertDocuments('audit_pending', [{ _id: rows[0]?._id, at: rows[0]?.at, rows: packRows(rows) }], session);
+/** What the chain needs to link audit rows after the commit, in one row beside them. */
+function pendingAudits(rows: readonly AuditRow[]): PendingAudit[] {
+  const [first] = rows;
+  return first ? [{ _id: first._id, at: first.at, rows: packRows(rows) }] : [];
 }
 
 /** A job with a dedupe key is made only when none with that key is open. */
