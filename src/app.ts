@@ -11,7 +11,7 @@ import { monotonicMs } from './platform/clock.ts';
 import { AppError, HTTP_STATUS, limited } from './platform/errors.ts';
 import { errorBody, serve, type HttpDeps } from './platform/http.ts';
 import { newRequestId } from './platform/ids.ts';
-import { addLogFields, runWithLogFields, type Log } from './platform/logger.ts';
+import type { Log } from './platform/logger.ts';
 import { metrics } from './platform/metrics.ts';
 import { limitPresets, makeRateLimiter, memoryLimitStore, tellWindow, type LimitStore } from './platform/rate-limit.ts';
 import type { AnyRoute } from './platform/route.ts';
@@ -114,7 +114,6 @@ function httpDeps({ config, authenticator, blocks = NO_BLOCKS, limitStore: store
     onIdentity(ctx, { actor, companyId }) {
       ctx.state['actorId'] = actor.id;
       ctx.state['companyId'] = companyId;
-      addLogFields({ userId: actor.id, companyId });
     },
     checkAnswers: config.nodeEnv === 'test',
   };
@@ -139,7 +138,7 @@ function observe({ config, log, isEnding }: AppDeps) {
     const { res } = ctx;
     for (const [name, value] of headers) res.setHeader(name, value);
     res.setHeader('X-Request-Id', requestId);
-    await runWithLogFields({ requestId }, next);
+    await next();
     const ms = monotonicMs() - started;
     if (!res.headersSent) {
       res.setHeader('X-Response-Time', `${ms.toFixed(1)}ms`);
@@ -168,7 +167,10 @@ function answerErrors({ log }: AppDeps) {
     } catch (error) {
       const known = asAppError(error);
       const requestId = String(ctx.state['requestId']);
-      if (!known) log.error('http.failed', { requestId, method: ctx.method, path: ctx.path, error });
+      if (!known) {
+        const { companyId, actorId } = ctx.state as { companyId?: string; actorId?: string };
+        log.error('http.failed', { requestId, companyId, actorId, method: ctx.method, path: ctx.path, error });
+      }
       const shown = known ?? OPAQUE;
       ctx.state['errorCode'] = shown.code;
       ctx.status = known ? HTTP_STATUS[known.kind] : 500;

@@ -16,6 +16,7 @@ import { followKeys } from './platform/db/keyring.ts';
 import { openSchema } from './platform/db/migration-state.ts';
 import { prepareSchema, schemaFingerprint } from './platform/db/schema.ts';
 import { transactionSettings } from './platform/db/transaction.ts';
+import { watchFlows } from './platform/db/tx.ts';
 import { docsRoutes } from './platform/docs.ts';
 import { healthRoutes, noopRoute } from './platform/health.ts';
 import { makeJobRunner, type JobRunner } from './platform/jobs.ts';
@@ -95,6 +96,7 @@ export async function connectDatabase({ config, log, mongodbUri }: DatabaseOptio
     slowMs: config.slowQueryMs,
     tellsCommands: config.nodeEnv === 'test',
   });
+  if (config.nodeEnv === 'test') watchFlows();
   if (checkSecrets) await verifySecrets();
 }
 

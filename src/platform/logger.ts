@@ -1,4 +1,3 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Writable } from 'node:stream';
 import winston from 'winston';
 import { nowMs } from './clock.ts';
@@ -18,27 +17,13 @@ export interface Log {
   flush(): Promise<void>;
 }
 
-const requestFields = new AsyncLocalStorage<LogFields>();
-
-/** Runs `work` with these fields (requestId, userId, companyId, traceId) on every line logged inside, nested ones added. */
-export function runWithLogFields<T>(fields: LogFields, work: () => T): T {
-  const outer = requestFields.getStore();
-  return requestFields.run(outer === undefined ? { ...fields } : { ...outer, ...fields }, work);
-}
-
-/** Adds fields to the running request, once it is known who asks; outside of a request it does nothing. */
-export function addLogFields(fields: LogFields): void {
-  const current = requestFields.getStore();
-  if (current !== undefined) Object.assign(current, fields);
-}
-
 const LEVELS = { error: 0, warn: 1, info: 2, debug: 3 };
 const MAX_LINE = 16_384;
 /** What may wait for a slow reader of the log; beyond it lines are dropped and counted, for memory is not endless. */
 const MAX_WAITING_BYTES = 8 * 1024 * 1024;
 
 /**
- * A logger of JSON lines (`time`, `level`, `event`, the request's fields, then the call's) to `stream`, default stdout.
+ * A logger of JSON lines (`time`, `level`, `event`, then the call's fields) to `stream`, default stdout.
  * Secrets and personal data are replaced by `[hidden]` at any depth; a line is bounded in depth and size; logging
  * never throws. A reader that has gone away, or is 8 MiB behind, costs lines and nothing else: `log.dropped` says how many
  * once he has caught up. A request line with eight flat fields costs about 15 µs.
@@ -110,11 +95,10 @@ const MESSAGE: unique symbol = Symbol.for('message');
 
 function line(level: LogLevel, event: string, base: LogFields | undefined, fields: LogFields | undefined): string {
   const head = { time: new Date(nowMs()).toISOString(), level, event };
-  const request = requestFields.getStore();
   try {
-    const whole = JSON.stringify(cleaned(head, base, request, fields));
+    const whole = JSON.stringify(cleaned(head, base, fields));
     if (whole.length <= MAX_LINE) return whole;
-    return JSON.stringify({ ...cleaned(head, base, request, undefined), truncated: true, was: whole.length, start: whole.slice(0, 2_000) });
+    return JSON.stringify({ ...cleaned(head, base, undefined), truncated: true, was: whole.length, start: whole.slice(0, 2_000) });
   } catch (error) {
     return JSON.stringify({ ...head, unloggable: error instanceof Error ? error.name : 'unknown' });
   }

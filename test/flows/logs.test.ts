@@ -77,7 +77,7 @@ describe('what is logged', function () {
     await until('every event is delivered', async () => (await store.db.collection('outbox').countDocuments({ pending: true })) === 0);
   }
 
-  it('is one JSON object a line, with the request it belongs to, also for slow commands', () => {
+  it('is one JSON object a line, requests with their ids, also for slow commands', () => {
     const lines = service.output.filter((line) => !line.startsWith('ready ') && !line.startsWith('Generated '));
     assert.ok(lines.length > 30);
     for (const line of lines) assert.ok(line.startsWith('{') && line.endsWith('}'), line);

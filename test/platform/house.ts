@@ -12,6 +12,7 @@ import { requestCtx, type Caller, type OutsideTx } from '../../src/platform/cont
 import { connect, disconnect } from '../../src/platform/db/connect.ts';
 import { prepareSchema } from '../../src/platform/db/schema.ts';
 import { transactionSettings } from '../../src/platform/db/transaction.ts';
+import { watchFlows } from '../../src/platform/db/tx.ts';
 import { newId } from '../../src/platform/ids.ts';
 import '../../src/platform/jobs.ts';
 import '../../src/platform/outbox.ts';
@@ -57,6 +58,7 @@ export async function openHouse(overrides: Record<string, string> = {}): Promise
   useRuntime({ config, log });
   const deadlineMs = transactionSettings.deadlineMs;
   transactionSettings.deadlineMs = 5_000;
+  watchFlows();
   await connect({ uri, poolSize: 50, onSlow: () => undefined, slowMs: 10_000 });
   await prepareSchema();
   const { db } = mongoose.connection;

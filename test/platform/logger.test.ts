@@ -2,7 +2,7 @@ import { strict as assert } from 'node:assert';
 import { Writable } from 'node:stream';
 import { useClock } from '../../src/platform/clock.ts';
 import { AppError } from '../../src/platform/errors.ts';
-import { addLogFields, makeLogger, runWithLogFields, type Log, type LogLevel } from '../../src/platform/logger.ts';
+import { makeLogger, type Log, type LogLevel } from '../../src/platform/logger.ts';
 import { LOG_AS } from '../../src/platform/logger.redact.ts';
 
 type Line = Record<string, unknown>;
@@ -111,29 +111,13 @@ describe('logger', () => {
     });
   }
 
-  it('adds the fields of a child and of the running request, also across awaits, and only there', async () => {
+  it('adds the fields of a child, and only there', async () => {
     const { log, lines } = capture();
     const child = log.child({ part: 'jobs' }).child({ job: 'mail' });
-    await Promise.all(
-      ['r1', 'r2'].map((requestId) =>
-        runWithLogFields({ requestId }, async () => {
-          await new Promise((resolve) => setImmediate(resolve));
-          addLogFields({ userId: `u-${requestId}` });
-          runWithLogFields({ traceId: 't' }, () => child.info('x', { n: 1 }));
-          log.info('y');
-        }),
-      ),
-    );
-    addLogFields({ userId: 'nobody' });
-    log.info('z');
+    child.info('x', { n: 1 });
+    log.info('y');
     const found = (await lines()).map(({ time: _time, level: _level, ...rest }) => rest);
-    assert.deepEqual(found, [
-      { event: 'x', part: 'jobs', job: 'mail', requestId: 'r1', userId: 'u-r1', traceId: 't', n: 1 },
-      { event: 'y', requestId: 'r1', userId: 'u-r1' },
-      { event: 'x', part: 'jobs', job: 'mail', requestId: 'r2', userId: 'u-r2', traceId: 't', n: 1 },
-      { event: 'y', requestId: 'r2', userId: 'u-r2' },
-      { event: 'z' },
-    ]);
+    assert.deepEqual(found, [{ event: 'x', part: 'jobs', job: 'mail', n: 1 }, { event: 'y' }]);
   });
 
   it('lets no field replace time, level or event', async () => {
@@ -152,7 +136,6 @@ describe('logger', () => {
         const { log, text } = capture();
         log.info('x', { [key]: 'CANARY-1', deep: { list: [{ [key]: { inner: 'CANARY-2' } }], [key]: ['CANARY-3'] } });
         log.child({ [key]: 'CANARY-4' }).info('x');
-        runWithLogFields({ [key]: 'CANARY-5' }, () => log.info('x'));
         assert(!(await text()).includes('CANARY'), await text());
       });
     }

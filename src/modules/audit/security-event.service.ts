@@ -73,7 +73,7 @@ export async function reportBounded(ctx: OutsideTx, key: string, note: SecurityN
   gathered.set(whole, { until: nowMs() + 60_000, held: 0 });
   await reportSecurityEvent(ctx, note, 1 + (known?.held ?? 0)).catch((error: unknown) => {
     // What strangers cause must not turn their refusal into another one.
-    runtime().log.error('security.not_noted', { type: note.type, error });
+    runtime().log.error('security.not_noted', { requestId: ctx.requestId, type: note.type, error });
   });
 }
 

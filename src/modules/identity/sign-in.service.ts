@@ -102,7 +102,7 @@ async function strengthen(ctx: OutsideTx, user: Row<User>, password: string): Pr
   const passwordHash = await passwords.hash(password);
   await withTransaction(inCompany(ctx, user.companyId), async (ctx) =>
     users.update(ctx, user._id, { $set: { passwordHash } }, { where: { passwordHash: user.passwordHash }, otherwise: passwordChanged }),
-  ).catch((error: unknown) => runtime().log.warn('password.rehash_failed', { userId: user._id, error }));
+  ).catch((error: unknown) => runtime().log.warn('password.rehash_failed', { requestId: ctx.requestId, userId: user._id, error }));
 }
 
 /** Signs in somebody who has proved who he is in another way than by a password here; tells him of a new device. */

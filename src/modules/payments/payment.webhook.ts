@@ -80,7 +80,7 @@ async function apply(tx: Tx, paymentId: string | undefined, event: ProviderEvent
     return 'applied';
   }
   if (providerPaymentId === undefined || !amountMatches(payment, event)) {
-    runtime().log.error('payment.amount_mismatch', { paymentId, expectedPaise: payment.amountPaise, amountPaise: event.amountPaise });
+    runtime().log.error('payment.amount_mismatch', { requestId: tx.requestId, paymentId, expectedPaise: payment.amountPaise, amountPaise: event.amountPaise });
     return 'amount_mismatch';
   }
   await capturePayment(tx, paymentId, providerPaymentId);

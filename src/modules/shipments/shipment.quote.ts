@@ -79,7 +79,7 @@ export async function priceWayBack(ctx: OutsideTx, shipment: Pick<Row<Shipment>,
   const { options } = await quoteFor(ctx, { ...inputs, direction: 'rto', rateCardId });
   const [option] = options;
   if (!option) {
-    runtime().log.error('shipment.rto_without_price', { shipmentId: shipment._id, rateCardId });
+    runtime().log.error('shipment.rto_without_price', { requestId: ctx.requestId, shipmentId: shipment._id, rateCardId });
     return { amountPaise: 0, refundPaise: 0 };
   }
   const refund = option.lines.find((line) => line.code === 'codRefund');

@@ -76,7 +76,7 @@ async function endHolds(tx: Tx, items: readonly HoldEndItem[], kind: 'release' |
   const postings: Posting[] = [];
   for (const { tx: own, shipmentId, cause, awb } of onePerShipment(items)) {
     const hold = known.get(`${own.companyId}|hold:${shipmentId}`);
-    if (!hold && kind === 'charge') runtime().log.warn('wallet.charge_without_hold', { shipmentId });
+    if (!hold && kind === 'charge') runtime().log.warn('wallet.charge_without_hold', { requestId: own.requestId, shipmentId });
     if (!hold || known.has(`${own.companyId}|hold_end:${shipmentId}`)) continue;
     // One key for both ends: a hold can be given back or charged, never both, whatever runs at the same time.
     const key = `hold_end:${shipmentId}`;

@@ -45,7 +45,7 @@ const SWEEP_BATCH = 1_000;
 
 function filesDatabase(): mongoose.mongo.Db {
   // GridFS cannot join a transaction: upload first, refer to the file inside the Tx, sweep what nobody refers to.
-  if (openTransaction.getStore()?.open) throw new Error('Files cannot be touched inside a transaction');
+  if (openTransaction.current()?.open) throw new Error('Files cannot be touched inside a transaction');
   return database();
 }
 

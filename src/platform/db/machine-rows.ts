@@ -64,7 +64,7 @@ export function machineRows<R extends { _id: string }>(name: MachineRowsName, in
   if (!Object.hasOwn(MACHINE_ROWS, name)) throw new Error(`${name} is not a listed machine-row collection`);
   registered.set(name, [...(registered.get(name) ?? []), ...indexes]);
   const rows = (): MongoCollection<R> => {
-    if (openTransaction.getStore()?.open) throw new Error(`Machine rows (${name}) cannot be touched inside a transaction`);
+    if (openTransaction.current()?.open) throw new Error(`Machine rows (${name}) cannot be touched inside a transaction`);
     const db = database();
     return db.collection<R>(name);
   };

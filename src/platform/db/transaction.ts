@@ -32,7 +32,7 @@ export const transactionSettings = {
  * are retried with jitter until the deadline, then the caller gets 503 `busy`. Any error inside aborts and leaves.
  */
 export async function withTransaction<T>(ctx: OutsideTx, body: (ctx: Tx) => Promise<T>): Promise<T> {
-  if (insideTransaction in ctx || openTransaction.getStore()?.open) throw new Error('Transactions do not nest: call the step, not the command');
+  if (insideTransaction in ctx || openTransaction.current()?.open) throw new Error('Transactions do not nest: call the step, not the command');
   const deadline = monotonicMs() + transactionSettings.deadlineMs;
   const session = connection().getClient().startSession();
   let attempts = 0;
