@@ -24,11 +24,14 @@ export async function readCoupons(ctx: Ctx, wanted: readonly { companyId: string
   return branches.length === 0 ? [] : coupons.find(ctx, { $or: branches });
 }
 
-/** The counters of these customers, in one read; a customer without a row has used the coupon 0 times. */
+/**
+ * The counters of these customers, in one read; a customer without a row has used the coupon 0 times. Counters of other
+ * coupons asked for may come with them: one list for each field costs the server a quarter of a condition for each counter.
+ */
 export async function readCouponUses(
   ctx: Ctx,
   wanted: readonly { companyId: string; couponId: string; customerKey: string }[],
 ): Promise<Row<CouponUse>[]> {
-  const branches = wanted.map(({ companyId, couponId, customerKey }): Filter<CouponUse> => ({ companyId, couponId, customerKey }));
-  return branches.length === 0 ? [] : couponUses.find(ctx, { $or: branches });
+  const among = (field: keyof (typeof wanted)[number]): { $in: string[] } => ({ $in: [...new Set(wanted.map((use) => use[field]))] });
+  return wanted.length === 0 ? [] : couponUses.find(ctx, { companyId: among('companyId'), couponId: among('couponId'), customerKey: among('customerKey') });
 }
