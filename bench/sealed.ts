@@ -16,7 +16,7 @@ type Name = (typeof NAMES)[number];
 
 const COUNT = 500;
 const PAGE = 50;
-const ROUNDS = 7;
+const ROUNDS = 15;
 
 const sealedRows = defineCollection<Record<Name, Sealed<string>> & { tag: string }>({
   name: 'bench_sealed',

@@ -34,7 +34,7 @@ export class UnreadableError extends AppError {
 type Decrypt = (text: string, key: unknown, options: { notifyDecryptFails: boolean }) => string;
 const decrypt: Decrypt = fieldEncryption.decrypt;
 
-const IV_BYTES = 16;
+const [IV_BYTES, TAG_BYTES, LENGTH_BYTES] = [16, 32, 8];
 let pool = Buffer.alloc(0);
 
 /** Sixteen random bytes that no other envelope gets; drawn many at once, for each draw costs more than its bytes. */
@@ -48,21 +48,26 @@ export function freshIv(): Buffer {
 /** Seals a text for one place. AEAD_AES_256_CBC_HMAC_SHA_512 in shape: encrypt, then authenticate with the place. */
 export function sealEnvelope(key: DataKey, place: Place, clear: string): string {
   if (!key.cipher) throw new UnreadableError();
-  const [iv = '', text = ''] = fieldEncryption.encrypt(clear, key.cipher, freshIv).split(':');
-  const body = Buffer.from(iv + text, 'hex');
-  const tag = authentication(key, place, body);
+  // `<IV>:<cipher text>` in hex.
+  const hex = fieldEncryption.encrypt(clear, key.cipher, freshIv);
+  const size = (hex.length - 1) / 2;
+  const { bytes, from } = boundTo(key, place, size + TAG_BYTES);
+  bytes.write(hex.slice(0, 2 * IV_BYTES), from, 'hex');
+  bytes.write(hex.slice(2 * IV_BYTES + 1), from + IV_BYTES, 'hex');
+  const tag = tagOf(key, bytes.subarray(0, from + size + LENGTH_BYTES), from);
   if (!tag) throw new UnreadableError();
-  return `${VERSION}.${key.id}.${Buffer.concat([body, tag]).toString('base64url')}`;
+  tag.copy(bytes, from + size);
+  return `${VERSION}.${key.id}.${bytes.toString('base64url', from)}`;
 }
 
 /** The text of an envelope at its place; the tag is compared first, in constant time. Throws UnreadableError. */
 export function openEnvelope(key: DataKey, place: Place, envelope: string): string {
   const raw = Buffer.from(envelope.slice(envelope.indexOf('.', 3) + 1), 'base64url');
-  const body = raw.subarray(0, -32);
+  const body = raw.subarray(0, -TAG_BYTES);
   const tag = authentication(key, place, body);
   // A second spelling of the same bytes in base64url is refused too.
   const exact = raw.length >= 64 && raw.length % 16 === 0 && `${VERSION}.${key.id}.${raw.toString('base64url')}` === envelope;
-  if (!exact || !key.cipher || !tag || !timingSafeEqual(tag, raw.subarray(-32))) throw new UnreadableError();
+  if (!exact || !key.cipher || !tag || !timingSafeEqual(tag, raw.subarray(-TAG_BYTES))) throw new UnreadableError();
   try {
     return decrypt(`${body.toString('hex', 0, 16)}:${body.toString('hex', 16)}`, key.cipher, { notifyDecryptFails: true });
   } catch {
@@ -71,11 +76,22 @@ export function openEnvelope(key: DataKey, place: Place, envelope: string): stri
 }
 
 /** The tag over a body and all that it is bound to; undefined without a usable key. */
-export function authentication(key: DataKey, { collection, id, path }: Place, body: Buffer): Buffer | undefined {
-  const bytes = lengthPrefixed([VERSION, key.id, collection, id, path], body.length + 8);
-  const bound = bytes.length - body.length - 8;
-  body.copy(bytes, bound);
-  bytes.writeBigUInt64BE(BigInt(bound * 8), bytes.length - 8);
+export function authentication(key: DataKey, place: Place, body: Buffer): Buffer | undefined {
+  const { bytes, from } = boundTo(key, place, body.length + LENGTH_BYTES);
+  body.copy(bytes, from);
+  return tagOf(key, bytes, from);
+}
+
+/** What a value is bound to, with room behind it. */
+function boundTo(key: DataKey, { collection, id, path }: Place, room: number): { bytes: Buffer; from: number } {
+  const bytes = lengthPrefixed([VERSION, key.id, collection, id, path], room);
+  return { bytes, from: bytes.length - room };
+}
+
+/** The tag over bytes that end with room for the length, in bits as a 64-bit number, of what stands before `from`. */
+function tagOf(key: DataKey, bytes: Buffer, from: number): Buffer | undefined {
+  bytes.writeUInt32BE(0, bytes.length - LENGTH_BYTES);
+  bytes.writeUInt32BE(from * 8, bytes.length - LENGTH_BYTES / 2);
   return key.tag(bytes);
 }
 
