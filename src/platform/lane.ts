@@ -160,8 +160,9 @@ async function settle<A, B, R>(options: LaneOptions<A, B, R>, batch: Waiting<A, 
     try {
       const aid = attempt === 1 && ahead !== undefined ? { ahead, nearlyDone } : { nearlyDone };
       const outcomes = await options.execute(batch.map((w) => w.item), aid);
+      const answers = batch.map((waiting, i) => ({ waiting, outcome: outcomes[i] ?? missing(options.name) }));
       // In a later turn: the next batch's first command is under way before the callers' answers are made.
-      void nextTurn().then(() => answer(options.name, batch, outcomes));
+      void nextTurn().then(() => answers.forEach(answer));
       return;
     } catch (error) {
       const again = error instanceof BatchConflict && attempt < tries;
@@ -183,12 +184,13 @@ async function settle<A, B, R>(options: LaneOptions<A, B, R>, batch: Waiting<A, 
   }
 }
 
-function answer<A, B>(lane: string, batch: readonly Waiting<A, B>[], outcomes: readonly Outcome<B>[]): void {
-  batch.forEach((w, i) => {
-    const outcome = outcomes[i];
-    if (outcome?.ok) w.resolve(outcome.value);
-    else w.reject(outcome ? outcome.error : new Error(`${lane}: a request of the batch has no outcome`));
-  });
+function answer<A, B>({ waiting, outcome }: { waiting: Waiting<A, B>; outcome: Outcome<B> }): void {
+  if (outcome.ok) waiting.resolve(outcome.value);
+  else waiting.reject(outcome.error);
+}
+
+function missing(lane: string): Outcome<never> {
+  return { ok: false, error: new Error(`${lane}: a request of the batch has no outcome`) };
 }
 
 /** A database that is away or too busy will not serve the same requests one by one either. */

@@ -324,6 +324,25 @@ describe('coupons', () => {
     assert.equal(new Set(answers.map((a) => a.body.id)).size, 1);
   });
 
+  it('reads the counters that are asked for: a few of others with few coupons and customers, none with many', async () => {
+    const { companyId } = shop;
+    const [coupons, customers] = [0, 1].map(() => Array.from({ length: 6 }, () => newId()));
+    assert.ok(coupons && customers);
+    const stamps = { companyId, version: 1, createdAt: new Date(), updatedAt: new Date() };
+    const rows = coupons.flatMap((couponId) => customers.map((customerKey) => ({ _id: newId(), ...stamps, couponId, customerKey, count: 1 })));
+    const uses = world.db.collection<{ _id: string }>('coupon_uses');
+    await uses.insertMany(rows);
+    const ctx = systemCtx('test', companyId);
+    const pairs = coupons.map((couponId, i) => ({ companyId, couponId, customerKey: customers[i] ?? '' }));
+    const found = async (n: number): Promise<string[]> => (await readCouponUses(ctx, pairs.slice(0, n))).map((use) => `${use.couponId}|${use.customerKey}`);
+    const wanted = (n: number): string[] => pairs.slice(0, n).map(({ couponId, customerKey }) => `${couponId}|${customerKey}`);
+    assert.deepEqual((await found(6)).sort(), wanted(6).sort());
+    const few = await found(3);
+    assert.equal(few.length, 9);
+    assert.ok(wanted(3).every((key) => few.includes(key)));
+    await uses.deleteMany({ _id: { $in: rows.map(({ _id }) => _id) } });
+  });
+
   it('finds planted faults: counters that are not the rows, limits passed, rows of nothing', async () => {
     const code = await add({ usageLimit: 2, perCustomerLimit: 2 });
     await redeem(code, phoneOf(3));

@@ -4,6 +4,8 @@ import { normalizeOrder, type OrderInput } from '../../src/modules/orders/order.
 import type { Placement } from '../../src/modules/orders/order.shelves.ts';
 import { knownPincodes } from '../../src/modules/pincodes/index.ts';
 import { BatchConflict } from '../../src/platform/db/collection.bulk.ts';
+import { destroyKeys } from '../../src/platform/db/keyring.ts';
+import { withTransaction } from '../../src/platform/db/transaction.ts';
 import { AppError } from '../../src/platform/errors.ts';
 import { randomToken } from '../../src/platform/ids.ts';
 import { ADDRESS, CUSTOMER, orderBody, place, stockProduct } from '../support/shop.ts';
@@ -160,6 +162,23 @@ for (const lanes of ['on', 'off']) {
       const [outcome] = await placeBatch([twin], { ahead: prepared });
       assert.ok(outcome && !outcome.ok && outcome.error instanceof AppError && outcome.error.code === 'order_exists');
       await world.checks();
+    });
+
+    it('stores no order of a company that was erased after its batch was decided, and every one of its neighbours', async () => {
+      const other = await world.merchant();
+      await stockProduct(world, shop, 'NEAR', 5);
+      const known = await knownPincodes();
+      const placementOf = (companyId: string, line: object): Placement => ({ ctx: memberCtx(companyId), request: normalizeOrder(orderBody([line]) as unknown as OrderInput, known) });
+      const theirs = placementOf(other.companyId, { sku: 'OUTSIDE', name: 'Toy', quantity: 1, unitPricePaise: 5_000 });
+      const ours = placementOf(shop.companyId, { sku: 'NEAR', quantity: 1 });
+      const prepared = await decideAhead([theirs, ours].map((input) => ({ companyId: input.ctx.companyId, input })));
+      assert.equal(prepared?.decided.length, 2);
+      await withTransaction(memberCtx(other.companyId), async (ctx) => destroyKeys(ctx, other.companyId));
+      const isErased = (error: unknown): boolean => error instanceof AppError && error.code === 'data_erased';
+      await assert.rejects(placeBatch([theirs, ours], { ahead: prepared }), isErased);
+      await assert.rejects(placeBatch([theirs]), isErased);
+      assert.deepEqual((await placeBatch([ours])).map((o) => o.ok), [true]);
+      assert.equal(await world.db.collection('orders').countDocuments({ companyId: other.companyId }), 0);
     });
 
     it('numbers 100 parallel orders with 100 numbers', async () => {

@@ -10,6 +10,7 @@ import { sealClearRows } from '../../src/platform/db/seal-clear.ts';
 import { prepareSchema } from '../../src/platform/db/schema.ts';
 import { openedFrames, sealedFrames } from '../../src/platform/db/sealed-stream.ts';
 import { withTransaction } from '../../src/platform/db/transaction.ts';
+import { BatchConflict } from '../../src/platform/db/collection.bulk.ts';
 import { AppError } from '../../src/platform/errors.ts';
 import { newId } from '../../src/platform/ids.ts';
 import { failNext, memberCtx, openHouse, until, type House } from './house.ts';
@@ -88,6 +89,20 @@ describe('sealed values', () => {
       assert.equal(stored, made.row);
       assert.deepEqual(revealed(await readers.get(ctx, made.row._id)), ALL);
       await noneClear();
+    });
+
+    it('a made row is stored only while its keys still seal', async () => {
+      const own = memberCtx();
+      const make = async () => (await readers.makeMany([{ ctx: own, doc: full() }]))[0];
+      const store = (made: Awaited<ReturnType<typeof make>>) => withTransaction(own, async (ctx) => readers.insertMany(ctx, made ? [{ tx: ctx, made }] : []));
+      const before = await make();
+      await rotateKey({ companyId: own.companyId, purpose: 'company' });
+      await assert.rejects(store(before), BatchConflict);
+      assert.equal((await store(await make())).length, 1);
+      const last = await make();
+      await withTransaction(own, async (ctx) => destroyKeys(ctx, ctx.companyId));
+      await assert.rejects(store(last), (error) => error instanceof AppError && error.code === 'data_erased');
+      assert.equal(await readers.count(own, {}), 1);
     });
 
     it('$set of a value, of an object around one, of a whole array, of one element and of a value in one', async () => {

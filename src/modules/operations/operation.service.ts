@@ -49,7 +49,7 @@ function after(cursor: string): { runAt: { $lte: Date }; $or: object[] } {
 export async function retryJob(ctx: Ctx, id: string): Promise<JobFacts> {
   const row = await jobRows.change({ _id: id, state: 'dead' }, { $set: { state: 'queued', runAt: now(), attempts: 0 } });
   if (row) {
-    runtime().log.info('job.retried', { job: row.name, jobId: id, actorId: ctx.actor.id });
+    runtime().log.info('job.retried', { requestId: ctx.requestId, job: row.name, jobId: id, actorId: ctx.actor.id });
     return row;
   }
   const present = await jobRows.findOne({ _id: id });

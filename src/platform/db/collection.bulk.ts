@@ -5,6 +5,7 @@ import { insertDocuments, updateDocuments, type UpdateStatement } from './comman
 import { assertBounds, newRow, recordChange, refuse, sealedRow } from './collection.write.ts';
 import { assertOwnFields, assertSafeFilter, completeChange, ownCompany } from './scope.ts';
 import { isDuplicateKey } from './duplicate-key.ts';
+import { dataErased } from './keyring.ts';
 import type { Sealing } from './sealing.ts';
 import type { RowSealer } from './sealing.place.ts';
 import { inTransaction, stateOf, type Tx } from './tx.ts';
@@ -35,13 +36,18 @@ interface Made {
   spec: CollectionSpec;
   stored: StoredRow;
   fields: readonly string[];
+  /** What sealed it, when its collection seals something. */
+  sealer: RowSealer | undefined;
 }
 
 const madeRows = new WeakMap<MadeRow<unknown>, Made>();
 
 /** Few, merged commands for lanes and imports; the same scope, version, bounds and audit as single writes. */
 export interface BulkDoor<T> {
-  /** Makes rows as `insertMany` would, before there is a transaction: sealing is most of what an insert costs here. */
+  /**
+   * Makes rows as `insertMany` would, before there is a transaction: sealing is most of what an insert costs here. They are
+   * stored only while the same keys seal: 409 `data_erased` or `BatchConflict` else.
+   */
   makeMany(items: readonly { ctx: Ctx; doc: T & { _id?: string } }[]): Promise<MadeRow<T>[]>;
   /** Stores many rows with one command, each for its own asker; the server's validator is the schema here. */
   insertMany(tx: Tx, items: readonly BulkInsert<T>[]): Promise<Row<T>[]>;
@@ -58,7 +64,7 @@ export function bulkDoor<T extends object>(spec: CollectionSpec, sealing?: Seali
     const sealers = await sealersOf(sealing, items.map((item) => item.ctx));
     const stored = items.map(({ ctx, doc }) => sealedRow(newRow(spec, ctx, doc), sealers?.get(ctx.companyId)));
     const rows = sealers && sealing ? await sealing.copies(stored, new Map([...sealers.values()].flatMap((sealer) => [...sealer.made]))) : stored;
-    return items.map(({ doc }, i) => madeRow(spec, { stored: stored[i], row: rows[i] as Row<T> | undefined, fields: Object.keys(doc) }));
+    return items.map(({ ctx, doc }, i) => madeRow(spec, { stored: stored[i], row: rows[i] as Row<T> | undefined, fields: Object.keys(doc), sealer: sealers?.get(ctx.companyId) }));
   };
 
   return {
@@ -69,6 +75,8 @@ export function bulkDoor<T extends object>(spec: CollectionSpec, sealing?: Seali
         for (const item of items) assertSameTransaction(tx, item.tx);
         const fresh = await makeMany(items.flatMap((item) => (item.made ? [] : [{ ctx: item.tx, doc: item.doc }])));
         const rows = items.map((item) => storing(spec, item.tx, item.made ?? fresh.shift()));
+        const sealers = await sealersOf(sealing, items.flatMap((item) => (item.made ? [item.tx] : [])));
+        rows.forEach((row, i) => items[i]?.made && assertSealsStill(spec, row, sealers?.get(row.tx.companyId)));
         await insertDocuments(spec.name, rows.map(({ stored }) => stored), session).catch(refuse(spec));
         for (const { tx, stored, fields } of rows) recordChange(spec, tx, stored._id, 'insert', fields);
         return rows.map(({ row }) => row);
@@ -100,17 +108,26 @@ async function sealersOf(sealing: Sealing | undefined, askers: readonly Ctx[]): 
   return sealers;
 }
 
-function madeRow<T>(spec: CollectionSpec, { stored, row, fields }: { stored: StoredRow | undefined; row: Row<T> | undefined; fields: readonly string[] }): MadeRow<T> {
+function madeRow<T>(spec: CollectionSpec, { stored, row, ...rest }: Pick<Made, 'fields' | 'sealer'> & { stored: StoredRow | undefined; row: Row<T> | undefined }): MadeRow<T> {
   if (!stored || !row) throw new Error('Every item of a bulk makes a row');
   const made = { row };
-  madeRows.set(made, { spec, stored, fields });
+  madeRows.set(made, { spec, stored, ...rest });
   return made;
 }
 
-function storing<T>(spec: CollectionSpec, tx: Tx, made: MadeRow<T> | undefined): Omit<Made, 'spec'> & { tx: Tx; row: Row<T> } {
+/** Rows that were made before are stored only while their keys still seal: one may be destroyed or replaced meanwhile. */
+function assertSealsStill(spec: CollectionSpec, { sealer }: Made, current: RowSealer | undefined): void {
+  for (const [purpose, key] of sealer?.keys ?? []) {
+    const now = current?.keys.get(purpose);
+    if (!now) throw dataErased();
+    if (now !== key) throw new BatchConflict(spec.name);
+  }
+}
+
+function storing<T>(spec: CollectionSpec, tx: Tx, made: MadeRow<T> | undefined): Made & { tx: Tx; row: Row<T> } {
   const known = made && madeRows.get(made);
   if (!made || known?.spec !== spec || known.stored['companyId'] !== tx.companyId) throw new Error('A made row is stored by its own collection, for its own company');
-  return { tx, row: made.row, stored: known.stored, fields: known.fields };
+  return { ...known, tx, row: made.row };
 }
 
 /** A Tx of `for` belongs to the same transaction; one of another transaction would write audit rows there. */

@@ -1,3 +1,4 @@
+import type { DataKey, KeyPurpose } from './keyring.ts';
 import type { SealedField } from './sealed-fields.ts';
 
 type Plain = Record<string, unknown>;
@@ -10,6 +11,8 @@ export interface RowSealer {
   change(id: string | undefined, update: Plain): Plain;
   /** The envelope of one value, its mask and its blind indexes. */
   value(field: SealedField, id: string, value: unknown): SealedParts;
+  /** The keys that seal now; none for a purpose whose key is destroyed. */
+  readonly keys: ReadonlyMap<KeyPurpose, DataKey>;
   /** What was sealed just now, by envelope: such a value need not be decrypted to be shown. */
   readonly made: ReadonlyMap<string, string>;
 }

@@ -95,6 +95,7 @@ function makeWriter(spec: CollectionSpec, fields: readonly SealedField[], compan
     return { envelope, mask: field.mask(open), blind };
   };
   const writer: RowSealer = {
+    keys,
     made,
     value,
     row: (row) => sealedRow({ collection: spec.name, fields }, row, (field, given) => value(field, row._id, given)),
