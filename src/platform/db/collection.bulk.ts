@@ -75,8 +75,8 @@ export function bulkDoor<T extends object>(spec: CollectionSpec, sealing?: Seali
         for (const item of items) assertSameTransaction(tx, item.tx);
         const fresh = await makeMany(items.flatMap((item) => (item.made ? [] : [{ ctx: item.tx, doc: item.doc }])));
         const rows = items.map((item) => storing(spec, item.tx, item.made ?? fresh.shift()));
-        const sealers = await sealersOf(sealing, items.flatMap((item) => (item.made ? [item.tx] : [])));
-        rows.forEach((row, i) => items[i]?.made && assertSealsStill(spec, row, sealers?.get(row.tx.companyId)));
+        const sealers = await sealersOf(sealing, items.map((item) => item.tx));
+        for (const row of rows) assertSealsStill(spec, row, sealers?.get(row.tx.companyId));
         await insertDocuments(spec.name, rows.map(({ stored }) => stored), session).catch(refuse(spec));
         for (const { tx, stored, fields } of rows) recordChange(spec, tx, stored._id, 'insert', fields);
         return rows.map(({ row }) => row);
