@@ -1,4 +1,3 @@
-import { setImmediate as otherWork } from 'node:timers/promises';
 import { now } from '../../platform/clock.ts';
 import type { OutsideTx, Tx } from '../../platform/context.ts';
 import type { Row } from '../../platform/db/collection.ts';
@@ -6,7 +5,7 @@ import { BatchConflict } from '../../platform/db/collection.bulk.ts';
 import { openFile, removeFile } from '../../platform/db/files.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { AppError, conflict } from '../../platform/errors.ts';
-import { pause } from '../../platform/pause.ts';
+import { nextTurn, pause } from '../../platform/pause.ts';
 import { runtime } from '../../platform/runtime.ts';
 import type { RowFault } from './grouping.rules.ts';
 import { openSink, type Refused, type Sink } from './import.kinds.service.ts';
@@ -97,7 +96,7 @@ async function* readSlices(sink: Sink, row: Row<Import>, skip: number): AsyncGen
   let seen = 0;
   for await (const result of sink.read(source, row.fileName)) {
     seen += 1;
-    if (seen % QUANTUM === 0) await otherWork();
+    if (seen % QUANTUM === 0) await nextTurn();
     if (seen <= skip) continue;
     if (candidates === SLICE_RECORDS || results.length === SLICE_RESULTS) {
       yield { results, bytesRead: read(), last: false };

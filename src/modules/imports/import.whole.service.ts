@@ -1,11 +1,10 @@
-import { setImmediate as otherWork } from 'node:timers/promises';
 import { now } from '../../platform/clock.ts';
 import type { Tx } from '../../platform/context.ts';
 import type { Row } from '../../platform/db/collection.ts';
 import { openFile } from '../../platform/db/files.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { invalid, type AppError } from '../../platform/errors.ts';
-import { pause } from '../../platform/pause.ts';
+import { nextTurn, pause } from '../../platform/pause.ts';
 import { runtime } from '../../platform/runtime.ts';
 import type { RowFault } from './grouping.rules.ts';
 import type { Refused } from './import.kinds.service.ts';
@@ -58,7 +57,7 @@ async function readWhole(run: Run, row: Row<Import>): Promise<{ candidates: Cand
   const faulty: RowFault[] = [];
   const { source } = metered(openFile(row.fileId, { companyId: row.companyId, purpose: 'company' }));
   for await (const result of run.sink.read(source, row.fileName)) {
-    if ((candidates.length + faulty.length) % QUANTUM === 0) await otherWork();
+    if ((candidates.length + faulty.length) % QUANTUM === 0) await nextTurn();
     if (candidates.length + faulty.length >= max) return { candidates, faulty, tooMany: true };
     if (isRowFault(result)) faulty.push(result);
     else candidates.push(result);

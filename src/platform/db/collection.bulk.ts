@@ -37,7 +37,7 @@ interface Made {
   stored: StoredRow;
   fields: readonly string[];
   /** What sealed it, when its collection seals something. */
-  sealer: RowSealer | undefined;
+  keys: RowSealer['keys'] | undefined;
 }
 
 const madeRows = new WeakMap<MadeRow<unknown>, Made>();
@@ -64,7 +64,7 @@ export function bulkDoor<T extends object>(spec: CollectionSpec, sealing?: Seali
     const sealers = await sealersOf(sealing, items.map((item) => item.ctx));
     const stored = items.map(({ ctx, doc }) => sealedRow(newRow(spec, ctx, doc), sealers?.get(ctx.companyId)));
     const rows = sealers && sealing ? await sealing.copies(stored, new Map([...sealers.values()].flatMap((sealer) => [...sealer.made]))) : stored;
-    return items.map(({ ctx, doc }, i) => madeRow(spec, { stored: stored[i], row: rows[i] as Row<T> | undefined, fields: Object.keys(doc), sealer: sealers?.get(ctx.companyId) }));
+    return items.map(({ ctx, doc }, i) => madeRow(spec, { stored: stored[i], row: rows[i] as Row<T> | undefined, fields: Object.keys(doc), keys: sealers?.get(ctx.companyId)?.keys }));
   };
 
   return {
@@ -76,7 +76,7 @@ export function bulkDoor<T extends object>(spec: CollectionSpec, sealing?: Seali
         const fresh = await makeMany(items.flatMap((item) => (item.made ? [] : [{ ctx: item.tx, doc: item.doc }])));
         const rows = items.map((item) => storing(spec, item.tx, item.made ?? fresh.shift()));
         const sealers = await sealersOf(sealing, items.map((item) => item.tx));
-        for (const row of rows) assertSealsStill(spec, row, sealers?.get(row.tx.companyId));
+        for (const row of rows) assertSealsStill(spec, row, sealers?.get(row.tx.companyId)?.keys);
         await insertDocuments(spec.name, rows.map(({ stored }) => stored), session).catch(refuse(spec));
         for (const { tx, stored, fields } of rows) recordChange(spec, tx, stored._id, 'insert', fields);
         return rows.map(({ row }) => row);
@@ -108,7 +108,7 @@ async function sealersOf(sealing: Sealing | undefined, askers: readonly Ctx[]): 
   return sealers;
 }
 
-function madeRow<T>(spec: CollectionSpec, { stored, row, ...rest }: Pick<Made, 'fields' | 'sealer'> & { stored: StoredRow | undefined; row: Row<T> | undefined }): MadeRow<T> {
+function madeRow<T>(spec: CollectionSpec, { stored, row, ...rest }: Pick<Made, 'fields' | 'keys'> & { stored: StoredRow | undefined; row: Row<T> | undefined }): MadeRow<T> {
   if (!stored || !row) throw new Error('Every item of a bulk makes a row');
   const made = { row };
   madeRows.set(made, { spec, stored, ...rest });
@@ -116,9 +116,9 @@ function madeRow<T>(spec: CollectionSpec, { stored, row, ...rest }: Pick<Made, '
 }
 
 /** Rows that were made before are stored only while their keys still seal: one may be destroyed or replaced meanwhile. */
-function assertSealsStill(spec: CollectionSpec, { sealer }: Made, current: RowSealer | undefined): void {
-  for (const [purpose, key] of sealer?.keys ?? []) {
-    const now = current?.keys.get(purpose);
+function assertSealsStill(spec: CollectionSpec, { keys }: Made, current: RowSealer['keys'] | undefined): void {
+  for (const [purpose, key] of keys ?? []) {
+    const now = current?.get(purpose);
     if (!now) throw dataErased();
     if (now !== key) throw new BatchConflict(spec.name);
   }
