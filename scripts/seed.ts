@@ -6,7 +6,7 @@ import { activeLocations, addLocation, type Place } from '../src/modules/compani
 import { addConnection, connectionsOf, SANDBOX_COURIER } from '../src/modules/couriers/index.ts';
 import { createOperator, findUserByEmail, passwordFits, registerCompany, type Registration } from '../src/modules/identity/index.ts';
 import { ownKyc, saveBankAccount, savePan, type BankInput, type PanInput } from '../src/modules/kyc/index.ts';
-import { readStock, receiveStock } from '../src/modules/inventory/index.ts';
+import { receiveStock, stockRows } from '../src/modules/inventory/index.ts';
 import { creditWallet } from '../src/modules/wallet/index.ts';
 import { nowMs } from '../src/platform/clock.ts';
 import { beforeSignIn, systemCtx, type OutsideTx } from '../src/platform/context.ts';
@@ -98,7 +98,7 @@ async function ensureShop(ctx: OutsideTx, data: DemoData): Promise<void> {
   const [location = await addLocation(ctx, data.location)] = await activeLocations(ctx);
   if ((await connectionsOf(ctx, [ctx.companyId])).length === 0) await addConnection(ctx, { courier: SANDBOX_COURIER, name: 'Sandbox', mode: 'sandbox', credentials: {} });
   const skus = data.products.map((p) => p.sku);
-  const stocked = new Set((await readStock(ctx, [{ companyId: ctx.companyId, skus }])).map((s) => s.sku));
+  const stocked = new Set((await stockRows.see(ctx, [{ companyId: ctx.companyId, names: skus }])).map((s) => s.sku));
   const missing = data.products.filter((p) => !stocked.has(p.sku));
   if (missing.length === 0) return;
   for (const product of missing) await once(() => addProduct(ctx, product));

@@ -5,7 +5,7 @@ import {
   couponDiscount,
   customerKeyOf,
   giveBackCoupon,
-  readCoupons,
+  couponRows,
   readCouponUses,
   redeemCoupons,
   type Coupon,
@@ -94,7 +94,7 @@ describe('coupons', () => {
     return made.body.code;
   };
   const read = async (code: string, owner = shop): Promise<Row<Coupon>> => {
-    const [row] = await readCoupons(systemCtx('test', owner.companyId), [{ companyId: owner.companyId, codes: [code] }]);
+    const [row] = await couponRows.see(systemCtx('test', owner.companyId), [{ companyId: owner.companyId, names: [code] }]);
     assert.ok(row);
     return row;
   };
@@ -275,7 +275,12 @@ describe('coupons', () => {
   });
 
   it('refuses a use under terms that were changed or ended since they were read', async () => {
-    for (const body of [{ perCustomerLimit: 1 }, { usageLimit: 1 }, { status: 'archived' }]) {
+    const later = new Date(Date.now() + 86_400_000).toISOString();
+    const changes = [
+      ...[{ perCustomerLimit: 1 }, { usageLimit: 1 }, { status: 'archived' }, { valuePaise: 400 }, { minOrderPaise: 1 }, { startsAt: later }, { endsAt: later }],
+      ...[{ code: 'OTHERCODE' }, { restrictions: { paymentMethods: ['cod'] } }],
+    ];
+    for (const body of changes) {
       const coupon = await read(await add({ perCustomerLimit: 5, usageLimit: 5 }));
       const two = (ids: string[]) =>
         withTransaction(systemCtx('test', shop.companyId), (tx) => redeemCoupons(tx, ids.map((id) => ({ tx, coupon, orderId: id, customerKey: 'k', discountPaise: 1 }))));

@@ -1,7 +1,7 @@
 import { strict as assert } from 'node:assert';
 import { after, before, describe, it } from 'mocha';
 import { listMovements, listStock } from '../../src/modules/inventory/stock.queries.service.ts';
-import { readStock, receiveStock, releaseStock, reserveStock, returnStock, shipStock, type StockMove } from '../../src/modules/inventory/index.ts';
+import { receiveStock, releaseStock, reserveStock, returnStock, shipStock, stockRows, type StockMove } from '../../src/modules/inventory/index.ts';
 import { stockChecks } from '../../src/modules/inventory/stock.checks.ts';
 import { deltaOf, guardOf } from '../../src/modules/inventory/stock.rules.ts';
 import { planAdjustment, planTransfer, shelfOf, takePlan } from '../../src/modules/inventory/stock.plan.rules.ts';
@@ -225,9 +225,9 @@ describe('inventory', () => {
       reserveStock(tx, [shop, other].map((m) => ({ tx: tx.for(systemCtx('test', m.companyId)), sku, locationId: m.locationId, quantity: 2, reference: { type: 'order', id: newId() } }))),
     );
     const across = acrossCompanies(systemCtx('test', PLATFORM_COMPANY_ID), 'test');
-    const rows = await readStock(across, [{ companyId: shop.companyId, skus: [sku] }, { companyId: other.companyId, skus: [sku] }]);
+    const rows = await stockRows.see(across, [{ companyId: shop.companyId, names: [sku] }, { companyId: other.companyId, names: [sku] }]);
     assert.deepEqual(new Map(rows.map((r) => [r.companyId, r.available])), new Map([[shop.companyId, 1], [other.companyId, 3]]));
-    assert.equal((await readStock(systemCtx('test', shop.companyId), [{ companyId: other.companyId, skus: [sku] }])).length, 0);
+    assert.equal((await stockRows.see(systemCtx('test', shop.companyId), [{ companyId: other.companyId, names: [sku] }])).length, 0);
   });
 
   it('refuses what is malformed, foreign or unknown', async () => {

@@ -164,6 +164,38 @@ for (const lanes of ['on', 'off']) {
       await world.checks();
     });
 
+    it('decides ahead on stock and coupons as they were seen, and reads them again when they have changed since', async () => {
+      await stockProduct(world, shop, 'SEEN', 10);
+      await world.api('POST', '/v1/coupons', { token: shop.token, body: { code: 'SEEN', kind: 'flat', valuePaise: 500, usageLimit: 4 } });
+      const known = await knownPincodes();
+      const placementOf = (quantity: number): Placement => ({
+        ctx: memberCtx(shop.companyId),
+        request: normalizeOrder(orderBody([{ sku: 'SEEN', quantity }], { couponCode: 'SEEN' }) as unknown as OrderInput, known),
+      });
+      const ahead = (...placements: Placement[]): Promise<ReadyBatch | undefined> => decideAhead(placements.map((input) => ({ companyId: shop.companyId, input })));
+      const totals = (batch: ReadyBatch | undefined): unknown[] => (batch?.decided ?? []).map(({ item }) => item.order.totals.discountPaise);
+
+      assert.deepEqual((await placeBatch([placementOf(4)])).map((o) => o.ok), [true]);
+      world.commands();
+      const prepared = await ahead(placementOf(6));
+      assert.deepEqual([totals(prepared), world.commands()], [[500], 0], 'nothing is read for what was seen');
+      assert.equal(await ahead(placementOf(7)), undefined, 'what was reserved here since is not free');
+
+      // As another process would: it is heard of by the guard alone.
+      await world.db.collection('coupons').updateOne({ companyId: shop.companyId, code: 'SEEN' }, { $set: { valuePaise: 400 } });
+      await assert.rejects(placeBatch([placementOf(6)], { ahead: prepared }), BatchConflict);
+      const [dearer] = await placeBatch([placementOf(1)]);
+      assert.ok(dearer?.ok && dearer.value.totals.discountPaise === 400);
+      assert.deepEqual(totals(await ahead(placementOf(5))), [400]);
+
+      assert.equal(await ahead(placementOf(1), placementOf(1), placementOf(1)), undefined, 'two uses of four are left');
+      const two = [placementOf(1), placementOf(1)];
+      assert.deepEqual((await placeBatch(two, { ahead: await ahead(...two) })).map((o) => o.ok), [true, true]);
+      const [refused] = await placeBatch([placementOf(1)]);
+      assert.ok(refused && !refused.ok && refused.error instanceof AppError && refused.error.code === 'coupon_used_up');
+      await world.checks();
+    });
+
     it('stores no order of a company that was erased after its batch was decided, and every one of its neighbours', async () => {
       const other = await world.merchant();
       await stockProduct(world, shop, 'NEAR', 5);

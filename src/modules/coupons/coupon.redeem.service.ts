@@ -4,6 +4,7 @@ import { BatchConflict } from '../../platform/db/collection.bulk.ts';
 import type { BulkChange, Row, RowRef } from '../../platform/db/collection.ts';
 import { AppError } from '../../platform/errors.ts';
 import { couponRedemptions, coupons, couponUses, type Coupon, type CouponUse } from './coupon.model.ts';
+import { couponRows } from './coupon.service.ts';
 
 /** One use of a coupon by one order, on behalf of its own asker. `coupon` is what was read before deciding. */
 export interface Redemption {
@@ -16,6 +17,9 @@ export interface Redemption {
   use?: RowRef | null | undefined;
 }
 
+/** What a use is decided on, apart from restrictions and the limit of all uses, which is compared with the counter. */
+const TERMS = ['code', 'kind', 'valueBp', 'valuePaise', 'maxDiscountPaise', 'minOrderPaise', 'startsAt', 'endsAt', 'perCustomerLimit'] as const;
+
 interface Group {
   first: Redemption;
   count: number;
@@ -23,8 +27,8 @@ interface Group {
 
 /**
  * Redeems coupons for orders: redemption rows, the customers' counters and the coupons' own, one command each, sorted
- * by key, the hottest last. BatchConflict, and nothing written, when a limit does not allow it or a limit or status
- * was changed since the coupon was read.
+ * by key, the hottest last. BatchConflict, and nothing written, when a limit does not allow it or the coupon's terms or
+ * status were changed since it was read; of restrictions only whether there are any.
  */
 export async function redeemCoupons(tx: Tx, items: readonly Redemption[]): Promise<void> {
   if (items.length === 0) return;
@@ -35,7 +39,9 @@ export async function redeemCoupons(tx: Tx, items: readonly Redemption[]): Promi
   const byCustomer = grouped(items, (item) => `${item.coupon._id}|${item.customerKey}`);
   await countFirstUses(tx, byCustomer.filter(({ first }) => first.use === null));
   await couponUses.changeMany(tx, byCustomer.filter(({ first }) => first.use !== null).map(customerChange));
-  await coupons.changeMany(tx, grouped(items, (item) => item.coupon._id).map(couponChange));
+  const byCoupon = grouped(items, (item) => item.coupon._id);
+  await coupons.changeMany(tx, byCoupon.map(couponChange));
+  for (const { first, count } of byCoupon) couponRows.adjust(first.coupon.companyId, first.coupon.code, (coupon) => void (coupon.used += count));
 }
 
 function grouped(items: readonly Redemption[], keyOf: (item: Redemption) => string): Group[] {
@@ -78,7 +84,8 @@ function couponChange({ first, count }: Group): BulkChange<Coupon> {
     row: coupon,
     where: {
       status: 'active',
-      perCustomerLimit: coupon.perCustomerLimit ?? null,
+      ...Object.fromEntries(TERMS.map((name) => [name, coupon[name] ?? null])),
+      restrictions: coupon.restrictions === undefined ? null : { $ne: null },
       $expr: { $lte: [{ $add: ['$used', count] }, { $ifNull: ['$usageLimit', Number.MAX_SAFE_INTEGER] }] },
     },
     change: { $inc: { used: count } },

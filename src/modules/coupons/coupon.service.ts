@@ -1,7 +1,9 @@
 import { createHmac } from 'node:crypto';
+import { monotonicMs } from '../../platform/clock.ts';
 import type { Ctx } from '../../platform/context.ts';
 import type { Filter, Row } from '../../platform/db/collection.ts';
 import { parseMobile } from '../../platform/identifiers.ts';
+import { makeRecall, type Wanted } from '../../platform/recall.ts';
 import { runtime } from '../../platform/runtime.ts';
 import { coupons, couponUses, type Coupon, type CouponUse } from './coupon.model.ts';
 
@@ -16,11 +18,26 @@ export function customerKeyOf(companyId: string, customer: { phone?: string | un
   return createHmac('sha256', runtime().config.blindIndexKey ?? '').update(`${companyId}|${value}`).digest('base64url');
 }
 
-/** The coupons with these codes (upper case), of all companies in one read; ctx from `acrossCompanies` for others. */
-export async function readCoupons(ctx: Ctx, wanted: readonly { companyId: string; codes: readonly string[] }[]): Promise<Row<Coupon>[]> {
+const MAX_SEEN = 5_000;
+const SEEN_FOR_MS = 60_000;
+
+/**
+ * Coupons by their codes (upper case), of all companies in one read; ctx from `acrossCompanies` for others. `redeemCoupons`
+ * judges what is recalled; it does not compare the lists of restrictions, so coupons with some are read each time.
+ */
+export const couponRows = makeRecall<Row<Coupon>>({
+  read: readCoupons,
+  keyOf: ({ companyId, code }) => ({ companyId, name: code }),
+  keep: ({ restrictions }) => restrictions === undefined,
+  max: MAX_SEEN,
+  forMs: SEEN_FOR_MS,
+  now: monotonicMs,
+});
+
+async function readCoupons(ctx: Ctx, wanted: readonly Wanted[]): Promise<Row<Coupon>[]> {
   const branches = wanted
-    .filter(({ codes }) => codes.length > 0)
-    .map(({ companyId, codes }): Filter<Coupon> => ({ companyId, code: { $in: [...new Set(codes)] } }));
+    .filter(({ names }) => names.length > 0)
+    .map(({ companyId, names }): Filter<Coupon> => ({ companyId, code: { $in: [...new Set(names)] } }));
   return branches.length === 0 ? [] : coupons.find(ctx, { $or: branches });
 }
 

@@ -8,6 +8,6 @@ export { addCoupon } from './coupon.commands.service.ts';
 export type { CouponInput } from './coupon.input.rules.ts';
 export { couponDiscount, couponRefusal, type CouponOrder, type CouponRefusalCode, type CouponVerdict } from './coupon.rules.ts';
 export { giveBackCoupon, redeemCoupons, type Redemption } from './coupon.redeem.service.ts';
-export { customerKeyOf, readCoupons, readCouponUses } from './coupon.service.ts';
+export { couponRows, customerKeyOf, readCouponUses } from './coupon.service.ts';
 
 export const couponsModule: Module = { name: 'coupons', routes: couponRoutes, checks: couponChecks, customerData: [couponPrivacy] };

@@ -6,7 +6,7 @@ import { stockRoutes } from './stock.routes.ts';
 export type { Movement, MovementKind, Stock } from './stock.model.ts';
 export { adjustStock, receiveStock, transferStock } from './stock.commands.service.ts';
 export { reservedByStock } from './stock.queries.service.ts';
-export { readStock, releaseStock, reserveStock, returnStock, shipStock, type StockMove, type StockRow } from './stock.service.ts';
+export { releaseStock, reserveStock, returnStock, shipStock, stockRows, type StockMove, type StockRow } from './stock.service.ts';
 
 export const inventoryModule: Module = {
   name: 'inventory',

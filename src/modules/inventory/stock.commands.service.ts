@@ -7,7 +7,7 @@ import { runtime } from '../../platform/runtime.ts';
 import { sellableBySku } from '../catalog/index.ts';
 import { activeLocation, activeLocations } from '../companies/index.ts';
 import { planAdjustment, planReceipt, planTransfer, shelfOf, takePlan, type AdjustmentInput, type ReceiptInput, type StockPlan, type TransferInput } from './stock.plan.rules.ts';
-import { moveStock, readStock } from './stock.service.ts';
+import { moveStock, stockRows } from './stock.service.ts';
 
 interface Placed {
   ctx: OutsideTx;
@@ -68,7 +68,7 @@ async function assertProducts(ctx: Ctx, plan: StockPlan): Promise<void> {
 /** Decides a batch first come first served and commits what is possible in one transaction, guarded by the database. */
 async function commitPlans(batch: readonly LaneItem<Placed>[]): Promise<Outcome<StockPlan>[]> {
   const across = acrossCompanies(systemCtx('stock-lane', PLATFORM_COMPANY_ID), 'stock of many companies is changed together');
-  const rows = await readStock(across, batch.map(({ companyId, input }) => ({ companyId, skus: input.plan.moves.map((m) => m.sku) })));
+  const rows = await stockRows.see(across, batch.map(({ companyId, input }) => ({ companyId, names: input.plan.moves.map((m) => m.sku) })));
   const shelf = shelfOf(rows);
   const refusals = batch.map(({ companyId, input }) => takePlan(shelf, companyId, input.plan));
   const accepted = batch.filter((_, i) => !refusals[i]).map((item) => item.input);

@@ -1,6 +1,8 @@
+import { monotonicMs } from '../../platform/clock.ts';
 import type { Ctx, Tx } from '../../platform/context.ts';
 import type { BulkChange, Filter, Row, RowRef } from '../../platform/db/collection.ts';
 import { newIdBlock } from '../../platform/ids.ts';
+import { makeRecall, type Wanted } from '../../platform/recall.ts';
 import { MAX_MOVEMENT_LINES, movements, stock, type MovementKind, type MovementRow, type Stock } from './stock.model.ts';
 import { deltaOf, guardOf, type StockDelta } from './stock.rules.ts';
 
@@ -24,12 +26,23 @@ export type StockRow = Pick<Row<Stock>, '_id' | 'companyId' | 'sku' | 'locationI
 
 export const STOCK_ROW_FIELDS = ['companyId', 'sku', 'locationId', 'onHand', 'reserved', 'available'] as const;
 
-/** The stock rows of the wanted SKUs, of all companies in one read; ctx from `acrossCompanies` for other companies. */
-export async function readStock(ctx: Ctx, wanted: readonly { companyId: string; skus: readonly string[] }[]): Promise<StockRow[]> {
+const MAX_SEEN = 50_000;
+const SEEN_FOR_MS = 60_000;
+
+/** The stock rows of SKUs, of all companies in one read; ctx from `acrossCompanies` for other companies. */
+export const stockRows = makeRecall<StockRow>({
+  read: readStock,
+  keyOf: ({ companyId, sku }) => ({ companyId, name: sku }),
+  max: MAX_SEEN,
+  forMs: SEEN_FOR_MS,
+  now: monotonicMs,
+});
+
+async function readStock(ctx: Ctx, wanted: readonly Wanted[]): Promise<StockRow[]> {
   const byCompany = new Map<string, Set<string>>();
-  for (const { companyId, skus } of wanted) {
+  for (const { companyId, names } of wanted) {
     const all = byCompany.get(companyId) ?? new Set();
-    for (const sku of skus) all.add(sku);
+    for (const sku of names) all.add(sku);
     if (all.size > 0) byCompany.set(companyId, all);
   }
   if (byCompany.size === 0) return [];
@@ -91,6 +104,9 @@ export async function moveStock(tx: Tx, moves: readonly KindMove[]): Promise<voi
   await movements.insertMany(tx, movementRows(moves));
   const keys = [...merged.keys()].sort();
   await stock.changeMany(tx, keys.flatMap((key) => changeOf(merged.get(key))));
+  for (const { tx, sku, locationId, available } of merged.values()) {
+    stockRows.adjust(tx.companyId, sku, (row) => void (row.available += row.locationId === locationId ? available : 0));
+  }
 }
 
 /** Moves of one cause, kind and place share a row. */

@@ -9,7 +9,7 @@ import { newId } from '../../platform/ids.ts';
 import { meanwhile } from '../../platform/meanwhile.ts';
 import type { LaneAid, LaneItem, Outcome } from '../../platform/lane.ts';
 import { runtime } from '../../platform/runtime.ts';
-import { couponDiscount, customerKeyOf, redeemCoupons, type Redemption } from '../coupons/index.ts';
+import { couponDiscount, redeemCoupons, type Redemption } from '../coupons/index.ts';
 import { reserveStock, type StockMove } from '../inventory/index.ts';
 import { allocate, type Allocation, type CouponVerdict } from './order.allocate.rules.ts';
 import { orders, type Order, type OrderLine, type Parcel } from './order.model.ts';
@@ -83,12 +83,13 @@ export function placeLaneBatch(batch: readonly LaneItem<Placement>[], aid: LaneA
 }
 
 /**
- * Decides a batch while the one before it is being committed, so that its turn begins with writing. Nobody is refused
- * ahead, for stock may come in meanwhile: undefined then, and all is decided when the turn has come.
+ * Decides a batch while the one before it is being committed, on stock and coupons as they were seen lately, so that its
+ * turn begins with writing. Nobody is refused ahead, for stock may come in meanwhile: undefined then, and all is decided
+ * when the turn has come.
  */
 export async function decideAhead(batch: readonly LaneItem<Placement>[]): Promise<ReadyBatch | undefined> {
   const placements = batch.map((b) => b.input);
-  const verdicts = decideOn(placements, await readGoods(placements));
+  const verdicts = decideOn(placements, await readGoods(placements, 'recall'));
   return verdicts.refused.length > 0 ? undefined : ready(verdicts);
 }
 
@@ -120,7 +121,7 @@ function decide({ ctx, request }: Placement, shelf: Shelf): Decided {
   if (earlier !== undefined) throw orderExists(earlier, 'externalId');
   let taken: Decided['redemption'];
   const verdict = (lines: OrderLine[]): CouponVerdict => {
-    const judged = judgeCoupon(ctx.companyId, request, lines, shelf.coupons);
+    const judged = judgeCoupon(request, lines, shelf.coupons);
     if (judged.ok) taken = judged.taken;
     return judged.ok ? { ok: true, discountPaise: judged.taken.discountPaise, freeShipping: judged.freeShipping } : judged;
   };
@@ -138,12 +139,12 @@ function decide({ ctx, request }: Placement, shelf: Shelf): Decided {
 
 type Judged = { ok: true; taken: NonNullable<Decided['redemption']>; freeShipping: boolean } | { ok: false; error: AppError };
 
-function judgeCoupon(companyId: string, request: OrderRequest, lines: readonly OrderLine[], shelf: CouponShelf): Judged {
+function judgeCoupon(request: OrderRequest, lines: readonly OrderLine[], shelf: CouponShelf): Judged {
   const code = request.couponCode ?? '';
   const row = shelf.byCode.get(code);
   const refuse = (reason: string, message: string): Judged => ({ ok: false, error: conflict(reason, message, { couponCode: code }) });
-  if (!row) return refuse('coupon_not_found', 'There is no such coupon');
-  const customerKey = customerKeyOf(companyId, request.customer);
+  const customerKey = shelf.customers.get(request);
+  if (!row || customerKey === undefined) return refuse('coupon_not_found', 'There is no such coupon');
   if (row.usageLimit !== undefined && (shelf.used.get(row._id) ?? row.used) >= row.usageLimit) return refuse('coupon_used_up', 'This coupon is used up');
   if (row.perCustomerLimit !== undefined && (shelf.usedBy.get(`${row._id}|${customerKey}`) ?? 0) >= row.perCustomerLimit) {
     return refuse('coupon_limit_reached', 'This customer has used the coupon as often as it allows');

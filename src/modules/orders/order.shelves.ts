@@ -1,8 +1,8 @@
 import { acrossCompanies, PLATFORM_COMPANY_ID, systemCtx, type Ctx, type OutsideTx } from '../../platform/context.ts';
 import type { Row, RowRef } from '../../platform/db/collection.ts';
 import { sellableBySku } from '../catalog/index.ts';
-import { customerKeyOf, readCoupons, readCouponUses, type Coupon } from '../coupons/index.ts';
-import { readStock } from '../inventory/index.ts';
+import { couponRows, customerKeyOf, readCouponUses, type Coupon } from '../coupons/index.ts';
+import { stockRows } from '../inventory/index.ts';
 import type { CompanyShelf, FreeStock, Sellable } from './order.allocate.rules.ts';
 import { orders, type Order } from './order.model.ts';
 import type { OrderRequest } from './order.rules.ts';
@@ -20,6 +20,8 @@ export interface CouponShelf {
   usedBy: Map<string, number>;
   /** The customers' counters that were read, under the same keys. */
   uses: Map<string, RowRef>;
+  /** Under which key the customer of a request with a coupon is counted. */
+  customers: Map<OrderRequest, string>;
 }
 
 /** What one company has for a batch: products, free stock, coupons, and the orders with the wished external ids. */
@@ -30,23 +32,23 @@ export interface Shelf extends CompanyShelf {
 
 /** Reads everything that a batch is decided on, for all of its companies together: a few commands, whatever its size. */
 export async function readShelves(placements: readonly Placement[]): Promise<Map<string, Shelf>> {
-  const [shelves, existing] = await Promise.all([readGoods(placements), readExisting(placements)]);
+  const [shelves, existing] = await Promise.all([readGoods(placements, 'see'), readExisting(placements)]);
   for (const row of existing) if (row.externalId !== undefined) shelves.get(row.companyId)?.existing.set(row.externalId, row._id);
   return shelves;
 }
 
-/** Shelves with products, stock and coupons, and no orders yet. */
-export async function readGoods(placements: readonly Placement[]): Promise<Map<string, Shelf>> {
+/** Shelves with products, stock and coupons, and no orders yet: as they are, or as they are recalled (see `makeRecall`). */
+export async function readGoods(placements: readonly Placement[], how: 'see' | 'recall'): Promise<Map<string, Shelf>> {
   const ctx = laneCtx();
   const byCompany = groupedBy(placements, (p) => p.ctx.companyId);
   const wanted = [...byCompany].map(([companyId, list]) => ({ companyId, skus: unique(list.flatMap((p) => p.request.lines.map((l) => l.sku))) }));
   const codes = [...byCompany]
-    .map(([companyId, list]) => ({ companyId, codes: unique(list.flatMap((p) => (p.request.couponCode ? [p.request.couponCode] : []))) }))
-    .filter((c) => c.codes.length > 0);
+    .map(([companyId, list]) => ({ companyId, names: unique(list.flatMap((p) => (p.request.couponCode ? [p.request.couponCode] : []))) }))
+    .filter((c) => c.names.length > 0);
   const [products, stock, coupons] = await Promise.all([
     sellableBySku(ctx, wanted),
-    readStock(ctx, wanted),
-    codes.length > 0 ? readCoupons(ctx, codes) : Promise.resolve([]),
+    stockRows[how](ctx, wanted.map(({ companyId, skus }) => ({ companyId, names: skus }))),
+    couponRows[how](ctx, codes),
   ]);
   const couponShelves = await readCouponShelves(ctx, byCompany, coupons);
   const shelves = new Map<string, Shelf>();
@@ -90,7 +92,7 @@ function laneCtx(): Ctx {
 async function readCouponShelves(ctx: Ctx, byCompany: ReadonlyMap<string, Placement[]>, rows: readonly Row<Coupon>[]): Promise<(companyId: string) => CouponShelf> {
   const shelves = new Map<string, CouponShelf>();
   const shelfOf = (companyId: string): CouponShelf => {
-    const shelf = shelves.get(companyId) ?? { byCode: new Map(), used: new Map(), usedBy: new Map(), uses: new Map() };
+    const shelf = shelves.get(companyId) ?? { byCode: new Map(), used: new Map(), usedBy: new Map(), uses: new Map(), customers: new Map() };
     shelves.set(companyId, shelf);
     return shelf;
   };
@@ -102,7 +104,10 @@ async function readCouponShelves(ctx: Ctx, byCompany: ReadonlyMap<string, Placem
   for (const [companyId, list] of byCompany) {
     for (const { request } of list) {
       const coupon = request.couponCode === undefined ? undefined : shelfOf(companyId).byCode.get(request.couponCode);
-      if (coupon?.perCustomerLimit !== undefined) uses.push({ companyId, couponId: coupon._id, customerKey: customerKeyOf(companyId, request.customer) });
+      if (!coupon) continue;
+      const customerKey = customerKeyOf(companyId, request.customer);
+      shelfOf(companyId).customers.set(request, customerKey);
+      if (coupon.perCustomerLimit !== undefined) uses.push({ companyId, couponId: coupon._id, customerKey });
     }
   }
   if (uses.length > 0) {
