@@ -17,7 +17,7 @@ import { databaseUri } from './lib/service.ts';
 import { cpuMs, median, printTable, report } from './lib/measure.ts';
 import { rawRewrite, takeovers, targets } from './raw/migrate.ts';
 
-// Run by hand: node --import=tsx bench/migrate.ts [copies of data/legacy, 100 = 99,900 rows] [rounds]. The migrations, up and
+// `npm run bench -- migrate [copies of data/legacy, 100 = 99,900 rows] [rounds]`. The migrations, up and
 // down, beside a plain rewrite of the same rows with the same sealing: each in a process of its own, on fresh copies, in turn.
 const COPIES = Number(process.argv[2] ?? 100);
 const ROUNDS = Number(process.argv[3] ?? 3);
@@ -91,7 +91,7 @@ async function load(db: mongoose.mongo.Db): Promise<void> {
 
 async function child(kind: Kind, uri: string): Promise<Done> {
   const profile = process.env['BENCH_PROFILE'] === kind ? ['--cpu-prof', '--cpu-prof-dir=.data/profiles'] : [];
-  const process_ = fork(fileURLToPath(import.meta.url), ['child', kind, uri], { execArgv: ['--import=tsx', ...profile], stdio: 'inherit' });
+  const process_ = fork(fileURLToPath(import.meta.url), ['child', kind, uri], { execArgv: profile, stdio: 'inherit' });
   return new Promise((resolve, reject) => {
     process_.once('message', (done) => resolve(done as Done));
     process_.once('exit', (code) => reject(new Error(`${kind} ended with ${code}`)));

@@ -82,9 +82,9 @@ export interface Reference {
   stop(): void;
 }
 
-/** Starts the reference's process; tsx stays registered in it through execArgv. */
+/** Starts the reference's process. */
 export async function startReference(mongodbUri: string): Promise<Reference> {
-  const child: ChildProcess = fork(join(import.meta.dirname, '../raw/child.ts'), [mongodbUri], { execArgv: ['--import=tsx'], stdio: 'inherit' });
+  const child: ChildProcess = fork(join(import.meta.dirname, '../raw/child.js'), [mongodbUri], { stdio: 'inherit' });
   const answer = (): Promise<unknown> =>
     new Promise((resolve, reject) => {
       child.once('message', (m: { result?: unknown; error?: string }) => (m.error === undefined ? resolve(m.result) : reject(new Error(m.error))));

@@ -100,12 +100,15 @@ let cachedFor = -1;
 
 /** The collection of data keys and of the canary; nothing else reads or writes it. */
 export function keyVault(): mongoose.mongo.Collection<KeyRow> {
-  const db = database();
-  if (cachedFor !== connectionCount()) {
-    cachedFor = connectionCount();
-    for (const cache of [byId, newest, pending]) cache.clear();
-  }
-  return db.collection<KeyRow>(VAULT);
+  forgetFormerDatabase();
+  return database().collection<KeyRow>(VAULT);
+}
+
+/** Keys of a connection that is gone may be another database's. */
+function forgetFormerDatabase(): void {
+  if (cachedFor === connectionCount()) return;
+  cachedFor = connectionCount();
+  for (const cache of [byId, newest, pending]) cache.clear();
 }
 
 /** Creates the vault's collection and index. */
@@ -185,7 +188,7 @@ export async function settleKeys(keys: Iterable<DataKey>): Promise<void> {
  * a key without a row does no harm, a row without its key would be lost. 409 `data_erased` for an erased company.
  */
 export function writingKey(owner: KeyOwner): DataKey | Promise<DataKey> {
-  keyVault();
+  forgetFormerDatabase();
   const known = newest.get(ownerName(owner));
   return isAtHand(known) ? known : loadWritingKey(owner);
 }
@@ -199,7 +202,7 @@ function isAtHand(key: DataKey | undefined): key is DataKey {
  * cannot be had this way are left for `writingKey` to make or to refuse.
  */
 export async function prepareKeys(owners: readonly KeyOwner[]): Promise<void> {
-  keyVault();
+  forgetFormerDatabase();
   const open = new Map(owners.filter((owner) => !isAtHand(newest.get(ownerName(owner)))).map((owner) => [ownerName(owner), owner]));
   if (open.size === 0) return;
   const identities = [...open.values()].map(({ companyId, purpose }) => ({ _id: newKeyId(), companyId: vaultCompany(companyId, purpose), purpose, generation: 1 }));

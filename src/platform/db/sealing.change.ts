@@ -52,7 +52,7 @@ function changeRow({ collection, seal, out }: Work, touched: readonly SealedFiel
   if (operator === '$set') {
     const holder: Plain = structure(path, value);
     for (const field of touched) {
-      const parts = replaceAt(holder, field, (given) => seal(field, given));
+      const parts = replaceAt(holder, field, seal);
       noteParts(out, field, parts);
     }
     put(out, '$set', path, at(holder, path.split('.')));

@@ -27,27 +27,28 @@ export interface SealedParts {
 export function sealedElement(fields: readonly SealedField[], element: unknown, seal: (field: SealedField, given: unknown) => SealedParts): Plain {
   if (typeof element !== 'object' || element === null || 'masks' in element) throw new Error(`An element of ${fields[0]?.array ?? ''} is an object without masks`);
   const result = { ...(element as Plain) };
-  for (const field of fields) replaceAt(result, field, (given) => seal(field, given));
+  for (const field of fields) replaceAt(result, field, seal);
   return result;
 }
 
 /** Puts the envelope at the field's place below `owner` and the mask into its masks, copying what lies between. */
-export function replaceAt(owner: Plain, { inner }: SealedField, seal: (given: unknown) => SealedParts): SealedParts | undefined {
+export function replaceAt(owner: Plain, field: SealedField, seal: (field: SealedField, given: unknown) => SealedParts): SealedParts | undefined {
+  const { inner } = field;
   let parts: SealedParts | undefined;
   replaceIn(owner, inner, (given) => {
     if (given === undefined) return undefined;
-    parts = seal(given);
+    parts = seal(field, given);
     return parts.envelope;
   });
   if (!parts) return undefined;
   const { mask } = parts;
   const masks = (owner['masks'] ??= {}) as Plain;
-  replaceIn(masks, inner, () => mask, { make: true });
+  replaceIn(masks, inner, () => mask, true);
   return parts;
 }
 
 /** Puts another value at a place, copying the objects on the way; `make` makes them where they are missing. */
-export function replaceIn(owner: Plain, path: readonly string[], change: (value: unknown) => unknown, { make = false, from = 0 } = {}): void {
+export function replaceIn(owner: Plain, path: readonly string[], change: (value: unknown) => unknown, make = false, from = 0): void {
   const head = path[from] ?? '';
   const inner = owner[head];
   if (from === path.length - 1) {
@@ -59,5 +60,5 @@ export function replaceIn(owner: Plain, path: readonly string[], change: (value:
     if (!make) return;
     owner[head] = {};
   } else owner[head] = { ...(inner as Plain) };
-  replaceIn(owner[head] as Plain, path, change, { make, from: from + 1 });
+  replaceIn(owner[head] as Plain, path, change, make, from + 1);
 }

@@ -7,7 +7,6 @@ import { assertSealedFilter } from './sealing.filter.ts';
 import { replaceAt, replaceIn, sealedElement, type RowSealer, type SealedParts } from './sealing.place.ts';
 import { isWithin, type SealedField } from './sealed-fields.ts';
 import type { CollectionSpec } from './types.ts';
-import { valueAt } from './value-at.ts';
 
 type Plain = Record<string, unknown>;
 
@@ -29,17 +28,35 @@ export interface Sealing {
   blind(companyId: () => string, name: string, value: string): Plain;
 }
 
+/** The sealed paths of a collection by where they stand. */
+interface Layout {
+  collection: string;
+  /** Those of the row itself. */
+  outer: readonly SealedField[];
+  arrays: readonly { path: readonly string[]; inside: readonly SealedField[] }[];
+}
+
+function layoutOf(collection: string, fields: readonly SealedField[]): Layout {
+  const arrays = [...new Set(fields.flatMap((f) => f.array ?? []))];
+  return {
+    collection,
+    outer: fields.filter((f) => f.array === undefined),
+    arrays: arrays.map((array) => ({ path: array.split('.'), inside: fields.filter((f) => f.array === array) })),
+  };
+}
+
 /** The sealing of a collection; undefined when it has no sealed paths. */
 export function makeSealing(spec: CollectionSpec, fields: readonly SealedField[]): Sealing | undefined {
   if (fields.length === 0) return undefined;
+  const layout = layoutOf(spec.name, fields);
   const purposes = [...new Set(fields.map((f) => f.purpose))];
   return {
     fields,
-    writer: async (companyId) => makeWriter(spec, fields, companyId, await writingKeys(companyId, purposes)),
-    open: (rows, made) => openRows(spec, fields, rows as readonly Plain[], made),
+    writer: async (companyId) => makeWriter(layout, fields, companyId, await writingKeys(companyId, purposes)),
+    open: (rows, made) => openRows(layout, rows as readonly Plain[], made),
     async copies(rows, made) {
-      const copies = rows.map((row) => copiedRow(fields, row as Plain));
-      await openRows(spec, fields, copies, made);
+      const copies = rows.map((row) => copiedRow(layout, row as Plain));
+      await openRows(layout, copies, made);
       return copies;
     },
     hide(results) {
@@ -77,13 +94,14 @@ async function writingKeys(companyId: string, purposes: readonly KeyPurpose[]): 
   return keys;
 }
 
-function makeWriter(spec: CollectionSpec, fields: readonly SealedField[], companyId: string, keys: ReadonlyMap<KeyPurpose, DataKey>): RowSealer {
+function makeWriter(layout: Layout, fields: readonly SealedField[], companyId: string, keys: ReadonlyMap<KeyPurpose, DataKey>): RowSealer {
+  const { collection } = layout;
   const made = new Map<string, string>();
   const value = (field: SealedField, id: string, given: unknown): SealedParts => {
-    if (!(given instanceof Sealed)) throw new Error(`${field.path} of ${spec.name} is sealed: write seal(value)`);
+    if (!(given instanceof Sealed)) throw new Error(`${field.path} of ${collection} is sealed: write seal(value)`);
     const key = keys.get(field.purpose);
     if (!key) throw dataErased();
-    const place = { collection: spec.name, id, path: field.path };
+    const place = { collection, id, path: field.path };
     const clear = given.text();
     const envelope = given.envelopeFor(place, key) ?? sealEnvelope(key, place, clear);
     made.set(envelope, clear);
@@ -98,61 +116,57 @@ function makeWriter(spec: CollectionSpec, fields: readonly SealedField[], compan
     keys,
     made,
     value,
-    row: (row) => sealedRow({ collection: spec.name, fields }, row, (field, given) => value(field, row._id, given)),
-    change: (id, update) => sealedChange(spec.name, fields, { id, update, writer }),
+    row: (row) => sealedRow(layout, row, (field, given) => value(field, row._id, given)),
+    change: (id, update) => sealedChange(collection, fields, { id, update, writer }),
   };
   return writer;
 }
 
 type Seal = (field: SealedField, given: unknown) => SealedParts;
 
-function sealedRow({ collection, fields }: { collection: string; fields: readonly SealedField[] }, row: Plain & { _id: string }, seal: Seal): Plain & { _id: string } {
+function sealedRow({ collection, outer, arrays }: Layout, row: Plain & { _id: string }, seal: Seal): Plain & { _id: string } {
   for (const own of ['masks', 'blind']) if (own in row) throw new Error(`${own} belongs to the collection door`);
   const result = { ...row };
-  const blind: Plain = {};
-  for (const field of fields) {
-    if (field.array) continue;
-    const parts = replaceAt(result, field, (given) => seal(field, given));
-    for (const [name, index] of parts?.blind ?? []) if (index !== undefined) blind[name] = index;
+  let blind: Plain | undefined;
+  for (const field of outer) {
+    const parts = replaceAt(result, field, seal);
+    for (const [name, index] of parts?.blind ?? []) if (index !== undefined) (blind ??= {})[name] = index;
   }
   for (const path in result) unsealed(collection, path, result[path]);
-  if (Object.keys(blind).length > 0) result['blind'] = blind;
-  for (const array of new Set(fields.flatMap((f) => f.array ?? []))) {
-    const inside = fields.filter((f) => f.array === array);
-    replaceIn(result, array.split('.'), (elements) => (Array.isArray(elements) ? elements.map((e: unknown) => sealedElement(inside, e, seal)) : elements));
+  if (blind) result['blind'] = blind;
+  for (const { path, inside } of arrays) {
+    replaceIn(result, path, (elements) => (Array.isArray(elements) ? elements.map((e: unknown) => sealedElement(inside, e, seal)) : elements));
   }
   return result;
 }
 
-async function openRows(spec: CollectionSpec, fields: readonly SealedField[], rows: readonly Plain[], made?: ReadonlyMap<string, string>): Promise<void> {
-  const arrays = new Set(fields.flatMap((f) => f.array ?? []));
+async function openRows({ collection, outer, arrays }: Layout, rows: readonly Plain[], made?: ReadonlyMap<string, string>): Promise<void> {
   const keyOf = keyFinder();
   for (const row of rows) {
     const [id, companyId] = [String(row['_id']), String(row['companyId'])];
     let owner: KeyOwner | undefined;
-    for (const field of fields) {
-      if (owner?.purpose !== field.purpose) owner = { companyId, purpose: field.purpose };
-      const where = { place: { collection: spec.name, id, path: field.path }, owner, keyOf, made };
-      if (field.array === undefined) openField(field, row, where);
-      else for (const element of elementsOf(row, field.array)) openField(field, element, where);
-    }
+    const where = ({ path, purpose }: SealedField): Opening => {
+      if (owner?.purpose !== purpose) owner = { companyId, purpose };
+      return { place: { collection, id, path }, owner, keyOf, made };
+    };
+    for (const field of outer) openField(field, row, where(field));
+    for (const { path, inside } of arrays) for (const element of elementsOf(row, path)) for (const field of inside) openField(field, element, where(field));
   }
   for (const row of rows) {
     // In this order: they were stored last, and an object that loses its last property stays a fast one.
     if ('blind' in row) delete row['blind'];
     if ('masks' in row) delete row['masks'];
-    for (const array of arrays) for (const element of elementsOf(row, array)) delete element['masks'];
+    for (const { path } of arrays) for (const element of elementsOf(row, path)) delete element['masks'];
   }
   await settleKeys(keyOf.asked);
 }
 
 /** A row of its own down to its sealed values; the rest is shared. */
-function copiedRow(fields: readonly SealedField[], row: Plain): Plain {
+function copiedRow({ outer, arrays }: Layout, row: Plain): Plain {
   const copy = { ...row };
-  for (const { array, inner } of fields) if (array === undefined) replaceIn(copy, inner, (value) => value);
-  for (const array of new Set(fields.flatMap((f) => f.array ?? []))) {
-    const inside = fields.filter((f) => f.array === array);
-    replaceIn(copy, array.split('.'), (elements) => (Array.isArray(elements) ? elements.map((element: unknown) => copiedElement(inside, element)) : elements));
+  for (const { inner } of outer) replaceIn(copy, inner, (value) => value);
+  for (const { path, inside } of arrays) {
+    replaceIn(copy, path, (elements) => (Array.isArray(elements) ? elements.map((element: unknown) => copiedElement(inside, element)) : elements));
   }
   return copy;
 }
@@ -164,8 +178,8 @@ function copiedElement(fields: readonly SealedField[], element: unknown): unknow
   return copy;
 }
 
-function elementsOf(row: Plain, array: string): Plain[] {
-  const found = valueAt(row, array);
+function elementsOf(row: Plain, array: readonly string[]): Plain[] {
+  const found = above(row, array)?.[array[array.length - 1] ?? ''];
   return Array.isArray(found) ? (found as unknown[]).filter((e): e is Plain => typeof e === 'object' && e !== null) : [];
 }
 
