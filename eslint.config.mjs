@@ -5,7 +5,7 @@ const PLAIN = ['**/*.mjs', '**/*.cjs', '**/*.js'];
 
 /** What the design asks for and a compiler cannot see; docs/ARCHITECTURE.md says why. */
 export default tseslint.config(
-  { ignores: ['node_modules/**', 'dist/**', '.data/**', 'coverage/**', 'docs/**', 'data/**'] },
+  { ignores: ['node_modules/**', 'dist/**', '.cache/**', '.data/**', 'coverage/**', 'docs/**', 'data/**'] },
   {
     files: ['**/*.ts'],
     languageOptions: { parser: tseslint.parser, parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
