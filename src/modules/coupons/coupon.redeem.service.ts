@@ -18,7 +18,7 @@ export interface Redemption {
 }
 
 /** What a use is decided on, apart from restrictions and the limit of all uses, which is compared with the counter. */
-const TERMS = ['code', 'kind', 'valueBp', 'valuePaise', 'maxDiscountPaise', 'minOrderPaise', 'startsAt', 'endsAt', 'perCustomerLimit'] as const;
+const TERMS = ['kind', 'valueBp', 'valuePaise', 'maxDiscountPaise', 'minOrderPaise', 'startsAt', 'endsAt', 'perCustomerLimit'] as const;
 
 interface Group {
   first: Redemption;
@@ -82,6 +82,7 @@ function couponChange({ first, count }: Group): BulkChange<Coupon> {
   return {
     tx,
     row: coupon,
+    under: { code: coupon.code },
     where: {
       status: 'active',
       ...Object.fromEntries(TERMS.map((name) => [name, coupon[name] ?? null])),

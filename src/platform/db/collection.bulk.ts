@@ -136,7 +136,7 @@ function assertSameTransaction(tx: Tx, other: Tx): void {
 }
 
 /** What a change asks of the server; `row` when it names a row that was read before. */
-type Statement = UpdateStatement & { row?: RowRef };
+type Statement = UpdateStatement & { row?: RowRef; under?: Readonly<Record<string, string>> | undefined };
 
 interface Writing {
   tx: Tx;
@@ -145,7 +145,7 @@ interface Writing {
   sealer: RowSealer | undefined;
 }
 
-function statement<T>(spec: CollectionSpec, { tx, at, sealer }: Writing, { match, row, where, change, orInsert }: BulkChange<T>): Statement {
+function statement<T>(spec: CollectionSpec, { tx, at, sealer }: Writing, { match, row, under, where, change, orInsert }: BulkChange<T>): Statement {
   const named = row ? { _id: row._id } : (match as Plain);
   assertSafeFilter(named, 'match');
   if (Object.keys(named).length === 0) throw new Error('A bulk change must say which row');
@@ -157,7 +157,8 @@ function statement<T>(spec: CollectionSpec, { tx, at, sealer }: Writing, { match
   const own: Plain = { companyId: ownCompany(tx), ...named };
   if (own['companyId'] !== tx.companyId || (row && row.companyId !== tx.companyId)) throw new Error('A bulk change cannot name a company');
   recordChange(spec, tx, auditedId(spec, named), 'update', fields);
-  if (row) return { q: where ?? {}, u: update, row };
+  if (under) assertSafeFilter(under, 'under');
+  if (row) return { q: where ?? {}, u: update, row, under };
   const filter = where ? { $and: [own, where] } : own;
   if (!orInsert) return { q: filter, u: update };
   assertOwnFields(Object.keys(orInsert));
@@ -165,8 +166,8 @@ function statement<T>(spec: CollectionSpec, { tx, at, sealer }: Writing, { match
   return { q: filter, u: { ...update, $setOnInsert: { ...born, createdAt: at } }, upsert: true };
 }
 
-function single({ row, q, ...rest }: Statement): UpdateStatement {
-  return { q: row ? { $and: [{ _id: row._id, companyId: row.companyId }, q] } : q, ...rest };
+function single({ row, under, q, ...rest }: Statement): UpdateStatement {
+  return { q: row ? { $and: [{ _id: row._id, companyId: row.companyId }, { ...under }, q] } : q, ...rest };
 }
 
 /**
@@ -174,22 +175,22 @@ function single({ row, q, ...rest }: Statement): UpdateStatement {
  * row was read under its own company; the statement names these once more.
  */
 function together(statements: readonly Statement[]): UpdateStatement[] {
-  const groups = new Map<string, { first: Statement; ids: Set<string>; companies: Set<string> }>();
+  const groups = new Map<string, { first: Statement; ids: Set<string>; names: Map<string, Set<string>> }>();
   const alone: UpdateStatement[] = [];
   for (const each of statements) {
     if (!each.row) {
       alone.push(each);
       continue;
     }
-    const key = JSON.stringify([each.q, each.u]);
-    const group = groups.get(key) ?? { first: each, ids: new Set(), companies: new Set() };
+    const key = JSON.stringify([each.q, each.u, Object.keys(each.under ?? {})]);
+    const group = groups.get(key) ?? { first: each, ids: new Set(), names: new Map() };
     if (group.ids.has(each.row._id)) throw new Error('A row that was read before stands twice in one bulk');
     group.ids.add(each.row._id);
-    group.companies.add(each.row.companyId);
+    for (const [name, value] of Object.entries({ companyId: each.row.companyId, ...each.under })) group.names.set(name, (group.names.get(name) ?? new Set()).add(value));
     groups.set(key, group);
   }
-  const grouped = [...groups.values()].map(({ first: { q, u }, ids, companies }) => ({
-    q: { _id: { $in: [...ids] }, companyId: { $in: [...companies] }, ...(Object.keys(q).length > 0 ? { $and: [q] } : {}) },
+  const grouped = [...groups.values()].map(({ first: { q, u }, ids, names }) => ({
+    q: { _id: { $in: [...ids] }, ...Object.fromEntries([...names].map(([name, values]) => [name, { $in: [...values] }])), ...(Object.keys(q).length > 0 ? { $and: [q] } : {}) },
     u,
     multi: true,
     hint: { _id: 1 },

@@ -80,10 +80,13 @@ type BulkTarget<T> =
       /** Makes the row when it is not there (counters); its other fields come from here. */
       orInsert?: Partial<T>;
       row?: never;
+      under?: never;
     }
   | {
       /** A row that was read before: same changes of many such rows cost one statement. Once in a bulk. */
       row: RowRef;
+      /** Names that it was found under and must still have; of rows in one statement each has one of all of theirs. */
+      under?: Readonly<Record<string, string>>;
       match?: never;
       orInsert?: never;
     };
