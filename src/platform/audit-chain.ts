@@ -1,6 +1,6 @@
 import { now, nowMs } from './clock.ts';
 import { makeConsumer, type Consumer } from './consumer.ts';
-import { auditKey, auditMac, joinPacked, packedCount, packRows, unpackRows, type AuditRow, type PendingAudit } from './db/audit-seal.ts';
+import { auditKey, auditMac, joinPacked, packedCount, packRows, unpackRows, type AuditRow, type Pending } from './db/audit-seal.ts';
 import { machineRows } from './db/machine-rows.ts';
 import { makeLease } from './lease.ts';
 import { metrics } from './metrics.ts';
@@ -45,14 +45,25 @@ export const chainLinks = machineRows<AuditLink>('audit_chain', [
   { keys: { kind: 1, _id: -1 }, partial: { upTo: { $exists: true } } },
 ]);
 export const chainHeads = machineRows<ChainHead>('audit_heads', []);
-export const pendingAudits = machineRows<PendingAudit>('audit_pending', []);
 const auditRows = machineRows<AuditRow>('audit', []);
+const WAITING = { pendingSince: { $exists: true } };
+const waitingRows = machineRows<Pending & { _id: string }>('audit', [{ keys: { pendingSince: 1, _id: 1 }, partial: WAITING }]);
+
+/** What one transaction left for the chain; `_id` is the id of its first audit row. Stored so before decision 071. */
+interface Left {
+  _id: string;
+  at: Date;
+  rows: string;
+}
+
+const leftovers = machineRows<Left>('audit_pending', []);
 
 const GATHER_MS = 250;
 const MAX_PENDING = 500;
 const MAX_ROWS = 5_000;
 const ADOPT_ROWS = 2_000;
 const TELL_HEAD_MS = 3_600_000;
+const LOOK_BACK_MS = 3_600_000;
 const START = 'start';
 
 type LinkBody = Pick<AuditLink, 'kind' | 'rows' | 'minId' | 'maxId' | 'count'> & Partial<Pick<AuditLink, 'upTo' | 'upToHash'>>;
@@ -119,7 +130,9 @@ async function readyHead(): Promise<ChainHead> {
 }
 
 async function complete(head: ChainHead, link: AuditLink, pendingIds: string[]): Promise<void> {
-  if (link.kind === 'rows' && pendingIds.length > 0) await pendingAudits.remove({ _id: { $in: pendingIds } });
+  if (link.kind === 'rows' && pendingIds.length > 0) {
+    await waitingRows.changeAll({ _id: { $in: pendingIds } }, { $unset: { pending: '', pendingSince: '' } });
+  }
   const adopting = link.kind === 'adopted' ? link.maxId : head.adopting;
   const next = { seq: link.seq, hash: link.hash, rebuiltAt: head.rebuiltAt, adopting };
   const { seq, hash } = link;
@@ -142,8 +155,16 @@ async function append(head: ChainHead, body: LinkBody, pendingIds: string[] = []
 
 function bodyOf(kind: LinkBody['kind'], rows: string): LinkBody {
   const ids = unpackRows(rows).map((row) => row.id);
-  const [minId, maxId] = ids.reduce(([min, max], id) => [id < min ? id : min, id > max ? id : max], [ids[0] ?? '', ids[0] ?? '']);
-  return { kind, rows, count: ids.length, minId, maxId };
+  return { kind, rows, count: ids.length, ...rangeOf(ids) };
+}
+
+function rangeOf(ids: readonly string[]): { minId: string; maxId: string } {
+  const range = { minId: ids[0] ?? '', maxId: ids[0] ?? '' };
+  for (const id of ids) {
+    if (id < range.minId) range.minId = id;
+    if (id > range.maxId) range.maxId = id;
+  }
+  return range;
 }
 
 /** What one turn of the consumer did, and whether another one should follow at once. */
@@ -152,38 +173,79 @@ interface Turn {
   more: boolean;
 }
 
+/** The first of what waits, at most some thousand rows. */
+function firstOf(waiting: readonly Left[]): Left[] {
+  const taken: Left[] = [];
+  let count = 0;
+  for (const left of waiting) {
+    count += packedCount(left.rows);
+    if (taken.length > 0 && count > MAX_ROWS) break;
+    taken.push(left);
+  }
+  return taken;
+}
+
 /**
- * Links what waits, at most some thousand rows. Pending rows are read after the head: whoever sees the head of a link can
+ * Links what waits, at most some thousand rows. What waits is read after the head: whoever sees the head of a link can
  * no longer see what that link took, so nothing is linked twice.
  */
 async function linkSome(): Promise<Turn> {
   const head = await headOf();
   if (head.adopting !== undefined) return { rows: await adoptSome(await readyHead()), more: true };
-  const waiting = await pendingAudits.find({}, { sort: { _id: 1 }, limit: MAX_PENDING });
+  const found = await waitingRows.find(WAITING, { sort: { pendingSince: 1, _id: 1 }, limit: MAX_PENDING, fields: ['pending', 'pendingSince'] });
+  const waiting = found.map(({ _id, pending, pendingSince }) => ({ _id, at: pendingSince, rows: pending }));
   metrics.auditChainLag(waiting[0] ? Math.max(0, nowMs() - waiting[0].at.getTime()) / 1000 : 0);
-  const taken: PendingAudit[] = [];
-  let count = 0;
-  for (const pending of waiting) {
-    count += packedCount(pending.rows);
-    if (taken.length > 0 && count > MAX_ROWS) break;
-    taken.push(pending);
-  }
+  const taken = firstOf(waiting);
   if (taken.length === 0) return { rows: 0, more: (await readyHead()).seq !== head.seq };
-  const body = bodyOf('rows', joinPacked(taken.map((pending) => pending.rows)));
-  if (await append(head, body, taken.map((pending) => pending._id))) {
+  const body = bodyOf('rows', joinPacked(taken.map(({ rows }) => rows)));
+  if (await append(head, body, taken.map(({ _id }) => _id))) {
     return { rows: body.count, more: taken.length < waiting.length || waiting.length === MAX_PENDING };
   }
   await readyHead();
   return { rows: 0, more: true };
 }
 
-/** Takes up rows that were written before the chain began. Pending ones, read after them, are the chain's own already. */
+/**
+ * Links what releases before decision 071 left. A link never takes these rows away, so what it holds already, after a kill
+ * or by another process, is looked for in the chain: the head, read before, lets no link come in between.
+ */
+async function linkLeftovers(): Promise<Turn> {
+  const head = await readyHead();
+  const taken = firstOf(await leftovers.find({}, { sort: { _id: 1 }, limit: MAX_PENDING }));
+  if (taken.length === 0) return { rows: 0, more: false };
+  const linked = await linkedAmong(taken.map(({ _id }) => _id));
+  const body = bodyOf('rows', joinPacked(taken.filter(({ _id }) => !linked.has(_id)).map(({ rows }) => rows)));
+  if (body.count > 0 && !(await append(head, body))) return { rows: 0, more: true };
+  await leftovers.remove({ _id: { $in: taken.map(({ _id }) => _id) } });
+  return { rows: body.count, more: true };
+}
+
+/** Which of these audit rows some link holds. */
+export async function linkedAmong(ids: readonly string[]): Promise<Set<string>> {
+  const asked = new Set(ids);
+  const linked = new Set<string>();
+  const { minId, maxId } = rangeOf(ids);
+  for await (const { rows } of chainLinks.each({ maxId: { $gte: minId }, minId: { $lte: maxId } })) {
+    for (const { id } of unpackRows(rows)) if (asked.has(id)) linked.add(id);
+  }
+  return linked;
+}
+
+/** The audit rows that wait for their link. */
+export async function waitingIds(): Promise<Set<string>> {
+  const ids = new Set<string>();
+  const add = (rows: string): void => unpackRows(rows).forEach(({ id }) => ids.add(id));
+  for await (const { rows } of leftovers.each({})) add(rows);
+  for await (const { pending } of waitingRows.each(WAITING, { fields: ['pending'] })) add(pending);
+  return ids;
+}
+
+/** Takes up rows that were written before the chain began. Waiting ones, read after them, are the chain's own already. */
 async function adoptSome(head: ChainHead): Promise<number> {
   const after = head.adopting;
   if (after === undefined) return 0;
   const rows = await auditRows.find({ _id: { $gt: after } }, { sort: { _id: 1 }, limit: ADOPT_ROWS });
-  const own = new Set<string>();
-  for await (const pending of pendingAudits.each({})) for (const { id } of unpackRows(pending.rows)) own.add(id);
+  const own = await waitingIds();
   const old = rows.filter((row) => !own.has(row._id));
   if (old.length > 0) return (await append(head, bodyOf('adopted', packRows(old)))) ? old.length : 0;
   const next = { seq: head.seq, hash: head.hash, rebuiltAt: head.rebuiltAt };
@@ -211,6 +273,7 @@ export interface AuditChain extends Consumer {
 export function makeAuditChain(): AuditChain {
   const lease = makeLease('audit-chain');
   let toldMs = 0;
+  let lookedBackMs = 0;
 
   const tellHead = (): void => {
     const end = chainAnchor();
@@ -219,12 +282,21 @@ export function makeAuditChain(): AuditChain {
     // Outside of the database: an older state put back can be told from this line.
     runtime().log.info('audit.chain_head', { seq: end.seq, hash: end.hash });
   };
-  const linkDue = async (): Promise<number> => {
+  const turns = async (link: () => Promise<Turn>): Promise<number> => {
     let total = 0;
     for (let more = true; more && (await lease.hold()); ) {
-      const turn = await linkSome();
+      const turn = await link();
       total += turn.rows;
       more = turn.more;
+    }
+    return total;
+  };
+  const linkDue = async (): Promise<number> => {
+    let total = await turns(linkSome);
+    // Not once only: processes of the release before may go on for a while beside this one.
+    if (nowMs() - lookedBackMs >= LOOK_BACK_MS && (await lease.hold())) {
+      total += await turns(linkLeftovers);
+      lookedBackMs = nowMs();
     }
     tellHead();
     return total;

@@ -2,7 +2,7 @@ import { inCompany, PLATFORM_COMPANY_ID, type Ctx, type OutsideTx } from '../../
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { noteRead } from '../../platform/db/tx.ts';
 import { assertRange, pageLimit, readCursor, writeCursor, type Page, type PageRequest } from '../../platform/pagination.ts';
-import { auditRows, type AuditRow } from './audit.model.ts';
+import { AUDIT_FIELDS, auditRows, type AuditRow } from './audit.model.ts';
 
 export interface AuditQuery extends PageRequest {
   collection?: string | undefined;
@@ -57,7 +57,7 @@ function wishes({ collection, rowId, actorId, action, requestId }: AuditQuery): 
 
 async function page(parts: object[], sort: Record<string, -1>, query: AuditQuery): Promise<Page<AuditRow>> {
   const limit = pageLimit(query);
-  const found = await auditRows.find({ $and: parts }, { sort, limit: limit + 1 });
+  const found = await auditRows.find({ $and: parts }, { sort, limit: limit + 1, fields: AUDIT_FIELDS });
   const data = found.slice(0, limit);
   const last = data.at(-1);
   return { data, nextCursor: found.length > limit && last ? writeCursor({ at: last.at.getTime(), id: last._id }) : null };
@@ -71,5 +71,5 @@ function after(cursor: string): { $or: object[] } {
 
 /** All audit rows of the company, oldest first; for its export. */
 export function eachAuditRow(ctx: Ctx): AsyncIterable<AuditRow> {
-  return auditRows.each({ companyId: ctx.companyId }, { sort: { at: 1, _id: 1 } });
+  return auditRows.each({ companyId: ctx.companyId }, { sort: { at: 1, _id: 1 }, fields: AUDIT_FIELDS });
 }

@@ -1,7 +1,7 @@
-import { anchorChain, chainAnchor, chainHeads, chainLinks, chainStart, headMac, linkHash, linkId, pendingAudits, type AuditLink } from '../../platform/audit-chain.ts';
+import { anchorChain, chainAnchor, chainHeads, chainLinks, chainStart, headMac, linkedAmong, linkHash, linkId, waitingIds, type AuditLink } from '../../platform/audit-chain.ts';
 import { auditKey, rowDigest, unpackRows } from '../../platform/db/audit-seal.ts';
 import type { Check } from '../../platform/module.ts';
-import { auditRows } from './audit.model.ts';
+import { AUDIT_FIELDS, auditRows } from './audit.model.ts';
 
 export const AUDIT_CHAIN_CHECK = 'audit.chain';
 
@@ -82,7 +82,7 @@ async function compareRows(link: AuditLink, found: string[]): Promise<void> {
   const linked = unpackRows(link.rows);
   for (let at = 0; at < linked.length && found.length <= MAX_FOUND; at += ROWS_A_READ) {
     const part = linked.slice(at, at + ROWS_A_READ);
-    const rows = new Map((await auditRows.find({ _id: { $in: part.map((row) => row.id) } })).map((row) => [row._id, row]));
+    const rows = new Map((await auditRows.find({ _id: { $in: part.map((row) => row.id) } }, { fields: AUDIT_FIELDS })).map((row) => [row._id, row]));
     for (const { id, digest } of part) {
       const row = rows.get(id);
       if (!row) found.push(`Audit row ${id} of link ${link.seq} is missing`);
@@ -95,17 +95,12 @@ async function compareRows(link: AuditLink, found: string[]): Promise<void> {
 async function findUnlinked(found: string[]): Promise<void> {
   for (let after = ''; found.length <= MAX_FOUND; ) {
     const window = (await auditRows.find({ _id: { $gt: after } }, { sort: { _id: 1 }, limit: WINDOW, fields: ['_id'] })).map((row) => row._id);
-    const [first, last] = [window[0], window.at(-1)];
-    if (first === undefined || last === undefined) return;
-    const unknown = new Set(window);
-    // Digests first, links after them: what moves from one to the other in between is seen in the second.
-    const pending: string[] = [];
-    for await (const { rows } of pendingAudits.each({})) for (const { id } of unpackRows(rows)) pending.push(id);
-    for await (const { rows } of chainLinks.each({ maxId: { $gte: first }, minId: { $lte: last } })) {
-      for (const { id } of unpackRows(rows)) unknown.delete(id);
-    }
-    for (const id of pending) unknown.delete(id);
-    for (const id of unknown) found.push(`Audit row ${id} was never linked: no transaction of ours wrote it`);
+    const last = window.at(-1);
+    if (last === undefined) return;
+    // What waits first, links after it: what moves from one to the other in between is seen in the second.
+    const waiting = await waitingIds();
+    const linked = await linkedAmong(window);
+    for (const id of window) if (!waiting.has(id) && !linked.has(id)) found.push(`Audit row ${id} was never linked: no transaction of ours wrote it`);
     after = last;
   }
 }

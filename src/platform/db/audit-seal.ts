@@ -23,13 +23,12 @@ export function fieldNames({ fields }: Pick<AuditRow, 'fields'>): string[] {
   return fields === '' ? [] : fields.split(' ');
 }
 
-/** What one transaction leaves for the chain: the ids and digests of its audit rows, until they are linked. */
-export interface PendingAudit {
-  /** The id of its first audit row. */
-  _id: string;
-  at: Date;
-  /** See `packRows`. */
-  rows: string;
+/** What the first audit row of a transaction carries until the chain has linked all of them; no part of what the row says. */
+export interface Pending {
+  /** The transaction's rows, itself included: see `packRows`. */
+  pending: string;
+  /** Its `at` once more: small, so that an index finds the rows that wait. */
+  pendingSince: Date;
 }
 
 const ID_BYTES = 12;
@@ -55,7 +54,7 @@ export function auditMac(parts: readonly unknown[]): string {
   return createHmac('sha256', auditKey().key).update(JSON.stringify(parts)).digest('base64url');
 }
 
-/** The digest of an audit row as it is stored: any changed field gives another. 16 bytes, about 5 µs. */
+/** The digest of what an audit row says: any changed field gives another, `Pending` is none of them. 16 bytes, about 5 µs. */
 export function rowDigest(row: AuditRow): Buffer {
   const { _id, at, collection, rowId, action, fields, actorKind, actorId, companyId, requestId } = row;
   const text = JSON.stringify([_id, at, collection, rowId, action, fields, actorKind, actorId, companyId, requestId]);
@@ -70,6 +69,11 @@ export function packRows(rows: readonly AuditRow[]): string {
     rowDigest(row).copy(packed, i * ROW_BYTES + ID_BYTES);
   });
   return packed.toString('base64');
+}
+
+/** The rows of one transaction as they are stored: the first one tells the chain of all. */
+export function pendingFirst(rows: readonly AuditRow[]): (AuditRow & Partial<Pending>)[] {
+  return rows.map((row, i) => (i === 0 ? { ...row, pending: packRows(rows), pendingSince: row.at } : row));
 }
 
 /** Several packed lists as one. */

@@ -17,8 +17,8 @@ export const MACHINE_ROWS = {
   number_blocks: 'order numbers and AWB serials leased in blocks',
   jobs: 'leases, heartbeats and outcomes of background work',
   outbox: 'delivery marks of events',
-  audit: 'read side of the audit log, and its retention',
-  audit_pending: 'digests of audit rows that wait for the chain',
+  audit: 'read side of the audit log, its retention, and the digests that its chain takes off linked rows',
+  audit_pending: 'digests that releases before decision 071 left, until they are linked',
   audit_chain: 'links over the audit rows, made after the commit',
   audit_heads: 'the end of the audit chain',
   security_events: 'retention of old events',
@@ -49,7 +49,7 @@ export interface MachineRows<R extends { _id: string }> {
   insertNew(rows: readonly R[]): Promise<Set<string>>;
   findOne(filter: MongoFilter<R>, options?: { sort?: Record<string, 1 | -1> }): Promise<R | undefined>;
   find(filter: MongoFilter<R>, options?: { sort?: Record<string, 1 | -1>; limit?: number; fields?: readonly string[] }): Promise<R[]>;
-  each(filter: MongoFilter<R>, options?: { sort?: Record<string, 1 | -1> }): AsyncIterable<R>;
+  each(filter: MongoFilter<R>, options?: { sort?: Record<string, 1 | -1>; fields?: readonly string[] }): AsyncIterable<R>;
   count(filter: MongoFilter<R>, cap?: number): Promise<number>;
   /** One atomic change of one row; answers the row afterwards, or undefined when none matched. */
   change(filter: MongoFilter<R>, update: MongoUpdate<R>, options?: { sort?: Record<string, 1 | -1>; upsert?: boolean }): Promise<R | undefined>;

@@ -4,7 +4,7 @@ import { monotonicMs, now } from '../clock.ts';
 import { type AppError, unavailable } from '../errors.ts';
 import { newId } from '../ids.ts';
 import { meanwhile } from '../meanwhile.ts';
-import { auditRow, packRows, type AuditRow, type PendingAudit } from './audit-seal.ts';
+import { auditRow, pendingFirst } from './audit-seal.ts';
 import { insertDocuments, updateDocuments, type UpdateStatement } from './commands.ts';
 import { connection } from './connect.ts';
 import { AlreadyAnswered, answerRow } from './answers.ts';
@@ -103,25 +103,18 @@ async function commit(session: mongoose.mongo.ClientSession, deadline: number): 
 /** The last act of every transaction: what happened, who must hear of it, and what a replay answers. Answers how many events wait to be heard. */
 async function writeRecords({ session, changes, events, jobs, answers }: TxState): Promise<number> {
   const at = now();
-  const audited = changes.map((change) => auditRow(change, at));
-  const [, { linked, told, answered }] = await meanwhile(insertDocuments('audit', audited, session), async () => ({
-    linked: pendingAudits(audited),
-    told: events.map((event) => ({ _id: newId(), at, ...event, ...transactionSettings.eventState(event.type) })),
-    answered: await Promise.all(answers.map(({ recorder: _recorder, ...answer }) => answerRow(answer, at.getTime()))),
-  }));
-  await insertDocuments('audit_pending', linked, session);
-  await insertDocuments('outbox', told, session);
+  const told = events.map((event) => ({ _id: newId(), at, ...event, ...transactionSettings.eventState(event.type) }));
+  const seal = (): object[] => pendingFirst(changes.map((change) => auditRow(change, at)));
+  // Audit rows carry their digests: these are made while the events are on their way, the answers while the rows are.
+  const audited = told.length === 0 ? seal() : (await meanwhile(insertDocuments('outbox', told, session), seal))[1];
+  const [, answered] = await meanwhile(insertDocuments('audit', audited, session), () =>
+    Promise.all(answers.map(({ recorder: _recorder, ...answer }) => answerRow(answer, at.getTime()))),
+  );
   if (jobs.length > 0) await insertJobs(jobs, at, session);
   await insertDocuments('idempotency', answered, session).catch((error: unknown) => {
     throw isDuplicateKey(error) ? new AlreadyAnswered() : error;
   });
   return told.filter((event) => 'pending' in event).length;
-}
-
-/** What the chain needs to link audit rows after the commit, in one row beside them. */
-function pendingAudits(rows: readonly AuditRow[]): PendingAudit[] {
-  const [first] = rows;
-  return first ? [{ _id: first._id, at: first.at, rows: packRows(rows) }] : [];
 }
 
 /** A job with a dedupe key is made only when none with that key is open. */
