@@ -6,7 +6,7 @@ import type { Config } from './config.ts';
 import { allChecks, allCustomerData, allJobs, allRetention, allRoutes, allSchedules, allSubscribers, devRoutes, modules } from './modules.ts';
 import { makeAuthenticator } from './modules/identity/index.ts';
 import { addressBlocks } from './modules/operations/index.ts';
-import { makeAuditChain, type AuditChain } from './platform/audit-chain.ts';
+import { makeAuditChain, noteLeft, type AuditChain } from './platform/audit-chain.ts';
 import { registerChecks } from './platform/checks.ts';
 import { answerSettings } from './platform/db/answers.ts';
 import { verifySecrets } from './platform/db/canary.ts';
@@ -116,9 +116,10 @@ export async function startService(options: StartOptions): Promise<Service> {
   transactionSettings.eventState = bornState;
   const auditChain = makeAuditChain();
   const scheduler = makeScheduler(allSchedules());
-  transactionSettings.onCommitted = ({ events, jobs: queued }) => {
+  transactionSettings.onCommitted = ({ events, jobs: queued, audited }) => {
     if (events > 0) outbox.poke();
     if (queued > 0) jobs.poke();
+    if (audited !== undefined) noteLeft(audited);
     auditChain.poke();
   };
   const openFeed = gatherFollowers();

@@ -1,9 +1,14 @@
 import { strict as assert } from 'node:assert';
+import { companyAudit, eachAuditRow } from '../../src/modules/audit/audit.service.ts';
 import { auditChainHolds } from '../../src/modules/audit/chain.checks.ts';
 import { reportChecks } from '../../src/modules/operations/operation.service.ts';
 import { anchorChain, linkHash, linkRetention, makeAuditChain, type AuditLink } from '../../src/platform/audit-chain.ts';
 import { packRows, pendingFirst, unpackRows, type AuditRow, type Pending } from '../../src/platform/db/audit-seal.ts';
+import { systemCtx } from '../../src/platform/context.ts';
+import { withTransaction } from '../../src/platform/db/transaction.ts';
+import { noteRead } from '../../src/platform/db/tx.ts';
 import { newId } from '../../src/platform/ids.ts';
+import { sweepRetention } from '../../src/platform/retention.ts';
 import { startWorld, type Merchant, type World } from '../support/world.ts';
 
 type Plain = Record<string, unknown>;
@@ -229,5 +234,149 @@ describe('B11 the chain over the audit log', () => {
     assert.deepEqual(await waiting(), []);
     const linked = (await links().find().toArray()).flatMap((l) => unpackRows(l.rows).map((row) => row.id));
     assert.equal(new Set(linked).size, linked.length);
+  });
+
+  describe('what waits for its link', () => {
+    /** One transaction that nobody has linked yet; its audit rows in order. */
+    async function leave(count: 'one' | 'several'): Promise<(AuditRow & Partial<Pending>)[]> {
+      await link();
+      const requestId = `left-${newId()}`;
+      world.commands();
+      await withTransaction({ ...systemCtx('test', merchant.companyId), requestId }, async (ctx) => {
+        for (const rowId of count === 'one' ? ['a'] : ['a', 'b', 'c']) noteRead(ctx, { collection: 'orders', rowId, fields: ['*'] });
+      });
+      assert.equal(world.commands(), 2, 'the rows with their digests, and the commit');
+      return audit().find({ requestId }).sort({ _id: 1 }).toArray();
+    }
+
+    it('stands in the first row of each transaction, found by an index of its own and shown to nobody', async () => {
+      for (const kind of ['one', 'several'] as const) {
+        const [first, ...others] = await leave(kind);
+        assert.ok(first);
+        const { pending, pendingSince, ...row } = first;
+        assert.deepEqual([pending, pendingSince], [packRows([row, ...others]), row.at]);
+        assert.ok(others.every((other) => !('pending' in other) && !('pendingSince' in other)));
+        assert.deepEqual(packRows([first]), packRows([row]), 'the digest is of what the row says');
+        const plan = JSON.stringify(await audit().find({ pendingSince: { $exists: true } }).sort({ pendingSince: 1, _id: 1 }).explain('queryPlanner'));
+        assert.ok(plan.includes('"indexName":"pendingSince_1__id_1"') && !plan.includes('COLLSCAN') && !plan.includes('"SORT"'), plan);
+        const seen = [];
+        for (const path of ['/v1/audit-log', '/v1/audit-log/export.csv']) seen.push((await world.api('GET', `${path}?requestId=${row.requestId}`, { token: merchant.token })).body);
+        seen.push(await companyAudit(systemCtx('test', merchant.companyId), { requestId: row.requestId }));
+        for await (const each of eachAuditRow(systemCtx('test', merchant.companyId))) if (each.requestId === row.requestId) seen.push(each);
+        assert.ok(JSON.stringify(seen).split(row._id).length >= 4 && !JSON.stringify(seen).includes('pending'), JSON.stringify(seen));
+        await link();
+        assert.deepEqual(await audit().findOne({ _id: row._id }), row);
+      }
+    });
+
+    it('names rows that were edited or removed before they were linked, the first one as well', async () => {
+      for (const at of [0, 1]) {
+        const row = (await leave('several'))[at] ?? assert.fail();
+        const edited = await harmed(async () => {
+          await audit().updateOne({ _id: row._id }, { $set: { actorId: newId() } });
+          await link();
+        });
+        assert.match(edited.join(), new RegExp(`^Audit row ${row._id} of link \\d+ was changed$`));
+      }
+      const [, second] = await leave('several');
+      assert.ok(second);
+      const removed = await harmed(async () => {
+        await audit().deleteOne({ _id: second._id });
+        await link();
+      });
+      assert.match(removed.join(), new RegExp(`^Audit row ${second._id} of link \\d+ is missing$`));
+    });
+
+    it('names all others when the first row of a transaction goes with its digests, or only they', async () => {
+      const [first, ...others] = await leave('several');
+      assert.ok(first);
+      const unlinked = (rows: AuditRow[]) => rows.map((row) => `Audit row ${row._id} was never linked: no transaction of ours wrote it`);
+      const lost = `Audit row ${first._id} is missing: it was removed before it was linked`;
+      const gone = await harmed(async () => {
+        await audit().deleteOne({ _id: first._id });
+        await link();
+      });
+      assert.deepEqual(gone, [...unlinked(others), lost]);
+      await leave('several');
+      const [next, ...nexts] = await leave('several');
+      assert.ok(next);
+      const bare = await harmed(async () => {
+        await audit().updateOne({ _id: next._id }, { $unset: { pending: '', pendingSince: '' } });
+        await link();
+      });
+      assert.ok(unlinked([next, ...nexts]).every((text) => bare.includes(text)), bare.join());
+    });
+
+    it('names the only row of a transaction that was removed before it was linked, and forgets none too soon', async () => {
+      const [only] = await leave('one');
+      assert.ok(only);
+      const found = await harmed(async () => {
+        await audit().deleteOne({ _id: only._id });
+        await link();
+        await change();
+        await check();
+      });
+      assert.deepEqual(found, [`Audit row ${only._id} is missing: it was removed before it was linked`]);
+    });
+
+    it('is no reason for retention to take the row', async () => {
+      const [left] = await leave('one');
+      assert.ok(left);
+      await sweepRetention();
+      world.advance(3_000 * 86_400_000);
+      await sweepRetention();
+      assert.ok(await audit().findOne({ _id: left._id, pendingSince: { $exists: true } }));
+      assert.deepEqual(await check(), []);
+      await link();
+      assert.deepEqual(await check(), []);
+    });
+
+    it('is taken over from releases that left it beside the rows, once, wherever they or we were cut off', async () => {
+      const old = () => world.db.collection<{ _id: string; at: Date; rows: string }>('audit_pending');
+      const times = async (id: string) => (await links().find().toArray()).flatMap((l) => unpackRows(l.rows)).filter((row) => row.id === id).length;
+      /** As a release of before left them. */
+      const leaveBeside = async (): Promise<AuditRow[]> => {
+        const rows = await leave('several');
+        const [{ _id, at } = assert.fail()] = rows;
+        await old().insertOne({ _id, at, rows: packRows(rows) });
+        await audit().updateOne({ _id }, { $unset: { pending: '', pendingSince: '' } });
+        return rows;
+      };
+      const upgrade = async (): Promise<void> => {
+        const chain = makeAuditChain();
+        await world.service.auditChain.stop();
+        await chain.linkDue();
+        await chain.stop();
+      };
+      const [first, second] = await leaveBeside();
+      assert.ok(first && second);
+      assert.deepEqual(await check(), [], 'they wait, before anybody has looked');
+      const left = await old().find().toArray();
+      await upgrade();
+      assert.deepEqual([await times(first._id), await times(second._id), await old().countDocuments()], [1, 1, 0]);
+      assert.deepEqual(await check(), []);
+      // As after a kill between the link and the removal.
+      await old().insertMany(left);
+      await upgrade();
+      assert.deepEqual([await times(first._id), await old().countDocuments()], [1, 0]);
+      // Between the link and its head.
+      const head = (await world.db.collection('audit_heads').findOne({})) ?? assert.fail();
+      const [again] = await leaveBeside();
+      const beside = await old().find().toArray();
+      await upgrade();
+      await old().insertMany(beside);
+      await world.db.collection('audit_heads').replaceOne({}, head);
+      await upgrade();
+      assert.deepEqual([await times(again?._id ?? ''), await old().countDocuments()], [1, 0]);
+      assert.deepEqual(await check(), []);
+      // A first row that was removed meanwhile is named as it was then.
+      const [gone] = await leaveBeside();
+      const found = await harmed(async () => {
+        await audit().deleteOne({ _id: gone?._id ?? '' });
+        await upgrade();
+      });
+      assert.match(found.join(), new RegExp(`^Audit row ${gone?._id} of link \\d+ is missing$`));
+      await upgrade();
+    });
   });
 });

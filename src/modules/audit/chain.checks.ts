@@ -1,4 +1,4 @@
-import { anchorChain, chainAnchor, chainHeads, chainLinks, chainStart, headMac, linkedAmong, linkHash, linkId, waitingIds, type AuditLink } from '../../platform/audit-chain.ts';
+import { anchorChain, chainAnchor, chainHeads, chainLinks, chainStart, headMac, linkedAmong, linkHash, linkId, lostRows, waitingIds, type AuditLink } from '../../platform/audit-chain.ts';
 import { auditKey, rowDigest, unpackRows } from '../../platform/db/audit-seal.ts';
 import type { Check } from '../../platform/module.ts';
 import { AUDIT_FIELDS, auditRows } from './audit.model.ts';
@@ -33,6 +33,7 @@ export const auditChainHolds: Check = {
     }
     if (found.length === 0) anchorChain(head);
     await findUnlinked(found);
+    for (const id of await lostRows()) found.push(`Audit row ${id} is missing: it was removed before it was linked`);
     return found;
   },
 };

@@ -4,7 +4,7 @@ import { monotonicMs, now } from '../clock.ts';
 import { type AppError, unavailable } from '../errors.ts';
 import { newId } from '../ids.ts';
 import { meanwhile } from '../meanwhile.ts';
-import { auditRow, pendingFirst } from './audit-seal.ts';
+import { auditRow, pendingFirst, type AuditRow } from './audit-seal.ts';
 import { insertDocuments, updateDocuments, type UpdateStatement } from './commands.ts';
 import { connection } from './connect.ts';
 import { AlreadyAnswered, answerRow } from './answers.ts';
@@ -23,7 +23,8 @@ export const transactionSettings = {
   onFinished: (_attempts: number, _committed: boolean): void => undefined,
   /** What an event's row is born with: it waits, or is as good as delivered when nobody hears of its type. */
   eventState: (_type: string): { pending: true } | { expireAt: Date } => ({ pending: true }),
-  onCommitted: (_wrote: { events: number; jobs: number }): void => undefined,
+  /** `audited` is the id of the first audit row. */
+  onCommitted: (_wrote: { events: number; jobs: number; audited?: string | undefined }): void => undefined,
 };
 
 /**
@@ -72,12 +73,12 @@ async function attempt<T>(ctx: Ctx, session: mongoose.mongo.ClientSession, body:
     const result = await openTransaction.run(state, () => body(tx));
     if (state.failed !== undefined) throw state.failed;
     if (ctx.answer && state.answers.length === 0) tx.answerWith(result);
-    const waiting = await writeRecords(state);
+    const wrote = await writeRecords(state);
     state.open = false;
     await commit(session, deadline);
     tellCommitted(state.changes);
     noteCommitted(state);
-    transactionSettings.onCommitted({ events: waiting, jobs: state.jobs.length });
+    transactionSettings.onCommitted({ ...wrote, jobs: state.jobs.length });
     return result;
   } catch (error) {
     state.open = false;
@@ -100,11 +101,14 @@ async function commit(session: mongoose.mongo.ClientSession, deadline: number): 
   }
 }
 
-/** The last act of every transaction: what happened, who must hear of it, and what a replay answers. Answers how many events wait to be heard. */
-async function writeRecords({ session, changes, events, jobs, answers }: TxState): Promise<number> {
+/**
+ * The last act of every transaction: what happened, who must hear of it, and what a replay answers. Answers how many events
+ * wait to be heard, and the id of the first audit row.
+ */
+async function writeRecords({ session, changes, events, jobs, answers }: TxState): Promise<{ events: number; audited: string | undefined }> {
   const at = now();
   const told = events.map((event) => ({ _id: newId(), at, ...event, ...transactionSettings.eventState(event.type) }));
-  const seal = (): object[] => pendingFirst(changes.map((change) => auditRow(change, at)));
+  const seal = (): AuditRow[] => pendingFirst(changes.map((change) => auditRow(change, at)));
   // Audit rows carry their digests: these are made while the events are on their way, the answers while the rows are.
   const audited = told.length === 0 ? seal() : (await meanwhile(insertDocuments('outbox', told, session), seal))[1];
   const [, answered] = await meanwhile(insertDocuments('audit', audited, session), () =>
@@ -114,7 +118,7 @@ async function writeRecords({ session, changes, events, jobs, answers }: TxState
   await insertDocuments('idempotency', answered, session).catch((error: unknown) => {
     throw isDuplicateKey(error) ? new AlreadyAnswered() : error;
   });
-  return told.filter((event) => 'pending' in event).length;
+  return { events: told.filter((event) => 'pending' in event).length, audited: audited[0]?._id };
 }
 
 /** A job with a dedupe key is made only when none with that key is open. */
