@@ -135,8 +135,8 @@ function assertSameTransaction(tx: Tx, other: Tx): void {
   if (stateOf(other) !== stateOf(tx)) throw new Error('A bulk has one transaction: make the Tx of each item with tx.for');
 }
 
-/** What a change asks of the server; `row` when it names a row that was read before. */
-type Statement = UpdateStatement & { row?: RowRef; under?: Readonly<Record<string, string>> | undefined };
+/** What a change asks of the server; `row` when it names a row that was read before, `asked` what was asked for it. */
+type Statement = UpdateStatement & { row?: RowRef; under?: Readonly<Record<string, string>> | undefined; asked?: object };
 
 interface Writing {
   tx: Tx;
@@ -158,7 +158,7 @@ function statement<T>(spec: CollectionSpec, { tx, at, sealer }: Writing, { match
   if (own['companyId'] !== tx.companyId || (row && row.companyId !== tx.companyId)) throw new Error('A bulk change cannot name a company');
   recordChange(spec, tx, auditedId(spec, named), 'update', fields);
   if (under) assertSafeFilter(under, 'under');
-  if (row) return { q: where ?? {}, u: update, row, under };
+  if (row) return { q: where ?? {}, u: update, row, under, asked: [where, change, Object.keys(under ?? {})] };
   const filter = where ? { $and: [own, where] } : own;
   if (!orInsert) return { q: filter, u: update };
   assertOwnFields(Object.keys(orInsert));
@@ -166,7 +166,7 @@ function statement<T>(spec: CollectionSpec, { tx, at, sealer }: Writing, { match
   return { q: filter, u: { ...update, $setOnInsert: { ...born, createdAt: at } }, upsert: true };
 }
 
-function single({ row, under, q, ...rest }: Statement): UpdateStatement {
+function single({ row, under, asked: _asked, q, ...rest }: Statement): UpdateStatement {
   return { q: row ? { $and: [{ _id: row._id, companyId: row.companyId }, { ...under }, q] } : q, ...rest };
 }
 
@@ -182,7 +182,7 @@ function together(statements: readonly Statement[]): UpdateStatement[] {
       alone.push(each);
       continue;
     }
-    const key = JSON.stringify([each.q, each.u, Object.keys(each.under ?? {})]);
+    const key = JSON.stringify(each.asked);
     const group = groups.get(key) ?? { first: each, ids: new Set(), names: new Map() };
     if (group.ids.has(each.row._id)) throw new Error('A row that was read before stands twice in one bulk');
     group.ids.add(each.row._id);
