@@ -225,14 +225,25 @@ async function refuseForGood(koa: KoaContext, key: string, requestHash: string, 
   sendStored(koa, kept ?? answer, replayed);
 }
 
+const askedSchemas = { true: new WeakMap<Joi.Schema, Joi.Schema>(), false: new WeakMap<Joi.Schema, Joi.Schema>() };
+
+/** A schema with how requests are judged by it: Joi then puts its settings together once, not at each call. */
+function asked(schema: Joi.Schema, convert: boolean): Joi.Schema {
+  const known = askedSchemas[`${convert}`].get(schema);
+  if (known) return known;
+  const made = schema.prefs({ abortEarly: false, convert, errors: { wrap: { label: false } } });
+  askedSchemas[`${convert}`].set(schema, made);
+  return made;
+}
+
 async function readInput(route: AnyRoute, koa: KoaContext, connection: ConnectionFacts): Promise<AnyInput> {
   const faults: FieldFault[] = [];
   const check = (schema: Joi.Schema | undefined, value: unknown, convert: boolean, where: string): Record<string, unknown> => {
     // Nothing asked for and nothing sent, as for most paths and queries: there is nothing to check.
     if (!schema && Object.keys(value as object).length === 0) return {};
-    const used = schema ?? NOTHING;
+    const used = asked(schema ?? NOTHING, convert);
     if (Object.hasOwn(value as object, '__proto__')) faults.push({ path: '__proto__', message: 'is not allowed' });
-    const { value: checked, error } = used.validate(value, { abortEarly: false, convert, errors: { wrap: { label: '' } } }) as Joi.ValidationResult<Record<string, unknown>>;
+    const { value: checked, error } = used.validate(value) as Joi.ValidationResult<Record<string, unknown>>;
     for (const d of error?.details ?? []) faults.push({ path: d.path.join('.') || where, message: hideValue(d) });
     return checked ?? {};
   };
