@@ -196,6 +196,25 @@ for (const lanes of ['on', 'off']) {
       await world.checks();
     });
 
+    it('refuses the rest cleanly and hurts no neighbour when another process takes what was seen here', async () => {
+      for (const sku of ['TAKEN', 'FREE']) await stockProduct(world, shop, sku, 1_000);
+      await world.api('POST', '/v1/coupons', { token: shop.token, body: { code: 'TAKEN', kind: 'flat', valuePaise: 500, usageLimit: 1_000 } });
+      const order = (i: number): Promise<Answer> =>
+        i % 3 === 0 ? place(world, shop.token, [{ sku: 'FREE', quantity: 1 }]) : place(world, shop.token, [{ sku: i % 3 === 1 ? 'TAKEN' : 'FREE', quantity: 1 }], i % 3 === 1 ? {} : { couponCode: 'TAKEN' });
+      assert.deepEqual((await race(30, order)).statuses, { 201: 30 });
+      const mine = { companyId: shop.companyId };
+      const [stock, coupons] = [world.db.collection('stock'), world.db.collection('coupons')];
+      await stock.updateOne({ ...mine, sku: 'TAKEN' }, { $set: { available: 0 } });
+      await coupons.updateOne({ ...mine, code: 'TAKEN' }, { $set: { usageLimit: 10 } });
+      const { answers, statuses } = await race(60, order);
+      assert.deepEqual(statuses, { 201: 20, 409: 40 });
+      assert.deepEqual([...new Set(answers.filter((a) => a.status === 409).map((a) => a.body.error.code))].sort(), ['coupon_used_up', 'out_of_stock']);
+      await stock.updateOne({ ...mine, sku: 'TAKEN' }, { $set: { available: 990 } });
+      await coupons.updateOne({ ...mine, code: 'TAKEN' }, { $set: { usageLimit: 1_000 } });
+      assert.deepEqual((await race(30, order)).statuses, { 201: 30 }, 'nobody is refused on what was seen');
+      await world.checks();
+    });
+
     it('stores no order of a company that was erased after its batch was decided, and every one of its neighbours', async () => {
       const other = await world.merchant();
       await stockProduct(world, shop, 'NEAR', 5);
