@@ -7,12 +7,11 @@ import { assertOwnFields, assertSafeFilter, completeChange, ownCompany } from '.
 import { isDuplicateKey } from './duplicate-key.ts';
 import { dataErased } from './keyring.ts';
 import type { Sealing } from './sealing.ts';
-import type { RowSealer } from './sealing.place.ts';
+import type { RowSealer, StoredRow } from './sealing.place.ts';
 import { inTransaction, stateOf, type Tx } from './tx.ts';
 import type { BulkChange, CollectionSpec, Row, RowRef } from './types.ts';
 
 type Plain = Record<string, unknown>;
-type StoredRow = Plain & { _id: string };
 
 /** Thrown when a merged command did not touch every row it meant to: re-read, decide again. */
 export class BatchConflict extends Error {
@@ -62,9 +61,11 @@ export interface BulkDoor<T> {
 export function bulkDoor<T extends object>(spec: CollectionSpec, sealing?: Sealing): BulkDoor<T> {
   const makeMany: BulkDoor<T>['makeMany'] = async (items) => {
     const sealers = await sealersOf(sealing, items.map((item) => item.ctx));
-    const stored = items.map(({ ctx, doc }) => sealedRow(newRow(spec, ctx, doc), sealers?.get(ctx.companyId)));
-    const rows = sealers && sealing ? await sealing.copies(stored, new Map([...sealers.values()].flatMap((sealer) => [...sealer.made]))) : stored;
-    return items.map(({ ctx, doc }, i) => madeRow(spec, { stored: stored[i], row: rows[i] as Row<T> | undefined, fields: Object.keys(doc), keys: sealers?.get(ctx.companyId)?.keys }));
+    return items.map(({ ctx, doc }) => {
+      const sealer = sealers?.get(ctx.companyId);
+      const { stored, shown } = sealedRow(newRow(spec, ctx, doc), sealer);
+      return madeRow(spec, { stored, row: shown as unknown as Row<T>, fields: Object.keys(doc), keys: sealer?.keys });
+    });
   };
 
   return {
@@ -108,10 +109,9 @@ async function sealersOf(sealing: Sealing | undefined, askers: readonly Ctx[]): 
   return sealers;
 }
 
-function madeRow<T>(spec: CollectionSpec, { stored, row, ...rest }: Pick<Made, 'fields' | 'keys'> & { stored: StoredRow | undefined; row: Row<T> | undefined }): MadeRow<T> {
-  if (!stored || !row) throw new Error('Every item of a bulk makes a row');
+function madeRow<T>(spec: CollectionSpec, { row, stored, fields, keys }: Pick<Made, 'stored' | 'fields' | 'keys'> & { row: Row<T> }): MadeRow<T> {
   const made = { row };
-  madeRows.set(made, { spec, stored, ...rest });
+  madeRows.set(made, { spec, stored, fields, keys });
   return made;
 }
 
@@ -162,7 +162,7 @@ function statement<T>(spec: CollectionSpec, { tx, at, sealer }: Writing, { match
   const filter = where ? { $and: [own, where] } : own;
   if (!orInsert) return { q: filter, u: update };
   assertOwnFields(Object.keys(orInsert));
-  const born = sealedRow({ ...orInsert, _id: typeof known === 'string' ? known : newId() }, sealer);
+  const { stored: born } = sealedRow({ ...orInsert, _id: typeof known === 'string' ? known : newId() }, sealer);
   return { q: filter, u: { ...update, $setOnInsert: { ...born, createdAt: at } }, upsert: true };
 }
 

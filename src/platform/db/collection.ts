@@ -96,7 +96,7 @@ export async function storedRows(name: string, rows: readonly (Record<string, un
   return rows.map((row) => {
     const writer = writers.get(row.companyId);
     if (!writer) throw new Error(`No key seals rows of ${name} for this company`);
-    return writer.row(row);
+    return writer.row(row).stored;
   });
 }
 

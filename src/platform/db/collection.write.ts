@@ -7,7 +7,7 @@ import type { Model } from './collection.ts';
 import { insertDocuments } from './commands.ts';
 import { assertRealGuard, completeChange, ownCompany } from './scope.ts';
 import type { Sealing } from './sealing.ts';
-import type { RowSealer } from './sealing.place.ts';
+import type { RowSealer, SealedRow, StoredRow } from './sealing.place.ts';
 import { timed } from './timed.ts';
 import { inTransaction, stateOf, type Tx, type Change } from './tx.ts';
 import { isDuplicateKey } from './duplicate-key.ts';
@@ -42,12 +42,11 @@ export function writeDoor<T extends object>(spec: CollectionSpec, model: Model, 
     insert: (tx, doc) =>
       inTransaction(tx, async (session) => {
         const sealer = await sealing?.writer(ownCompany(tx));
-        const row = sealedRow(newRow(spec, tx, doc), sealer);
-        await model.validate(row);
-        await insertDocuments(spec.name, [row], session).catch(refuse(spec));
-        recordChange(spec, tx, row._id, 'insert', Object.keys(doc));
-        await sealing?.open([row], sealer?.made);
-        return row as unknown as Row<T>;
+        const { stored, shown } = sealedRow(newRow(spec, tx, doc), sealer);
+        await model.validate(stored);
+        await insertDocuments(spec.name, [stored], session).catch(refuse(spec));
+        recordChange(spec, tx, stored._id, 'insert', Object.keys(doc));
+        return shown as unknown as Row<T>;
       }),
     update: (tx, id, change, guard) =>
       inTransaction(tx, async (session) => {
@@ -83,9 +82,9 @@ export function newRow(spec: CollectionSpec, ctx: Ctx, doc: object): Plain & { _
   return { _id: typeof _id === 'string' ? _id : newId(), companyId: ownCompany(ctx), version: 1, ...rest, createdAt: at, updatedAt: at };
 }
 
-/** The row as it is stored, when its collection seals something. */
-export function sealedRow(row: Plain & { _id: string }, sealer: RowSealer | undefined): Plain & { _id: string } {
-  return sealer ? sealer.row(row) : row;
+/** A new row as it is stored and as it is answered: one and the same unless its collection seals something. */
+export function sealedRow(row: StoredRow, sealer: RowSealer | undefined): SealedRow {
+  return sealer ? sealer.row(row) : { stored: row, shown: row };
 }
 
 /** 400 `too_many_items` naming the array of a row or of a `$set` that is over its declared bound. */

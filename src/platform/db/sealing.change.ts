@@ -86,7 +86,7 @@ function changeArray(work: Work, touched: readonly SealedField[], change: ArrayC
   const { collection, seal, out } = work;
   const { operator, path, plain, value } = change;
   const array = touched[0]?.array ?? '';
-  const element = (given: unknown): Plain => sealedElement(touched, given, seal);
+  const element = (given: unknown): Plain => sealedElement(touched, given, seal).stored;
   const whole = path === array;
   if (touched.some((f) => f.array !== array)) throw refusal(collection, path, operator);
   if (whole && operator === '$set' && Array.isArray(value)) put(out, operator, path, value.map(element));

@@ -2,11 +2,20 @@ import type { DataKey, KeyPurpose } from './keyring.ts';
 import type { SealedField } from './sealed-fields.ts';
 
 type Plain = Record<string, unknown>;
+export type StoredRow = Plain & { _id: string };
+
+/** A new row in both forms: as it is stored, and as it is answered. */
+export interface SealedRow {
+  /** Envelopes in the place of sealed values, their masks and blind indexes beside them. */
+  stored: StoredRow;
+  /** Sealed values that are bound to their places; the rest is shared. */
+  shown: StoredRow;
+}
 
 /** Seals what is written to rows of one company; makes no change to what it is given, so a retry meets the same values. */
 export interface RowSealer {
-  /** The row as it is stored: envelopes, masks and blind indexes in the place of sealed values. */
-  row(row: Plain & { _id: string }): Plain & { _id: string };
+  /** Both forms of a new row. */
+  row(row: StoredRow): SealedRow;
   /** The update of one row, `id`, as it is stored; refuses what is not sealed, and operators that cannot be. */
   change(id: string | undefined, update: Plain): Plain;
   /** The envelope of one value, its mask and its blind indexes. */
@@ -19,31 +28,47 @@ export interface RowSealer {
 
 export interface SealedParts {
   envelope: string;
+  /** The value as it is read back. */
+  bound: unknown;
   mask: unknown;
   blind: readonly [name: string, index: string | undefined][];
 }
 
+export type Seal = (field: SealedField, given: unknown) => SealedParts;
+
 /** One element of an array with sealed paths: its masks stand in the element, so that they move with it. */
-export function sealedElement(fields: readonly SealedField[], element: unknown, seal: (field: SealedField, given: unknown) => SealedParts): Plain {
+export function sealedElement(fields: readonly SealedField[], element: unknown, seal: Seal): { stored: Plain; shown: Plain } {
   if (typeof element !== 'object' || element === null || 'masks' in element) throw new Error(`An element of ${fields[0]?.array ?? ''} is an object without masks`);
-  const result = { ...(element as Plain) };
-  for (const field of fields) replaceAt(result, field, seal);
-  return result;
+  const { stored, shown, masks } = sealedIn(element as Plain, fields, seal);
+  return { stored: masks ? { ...stored, masks } : stored, shown };
 }
 
-/** Puts the envelope at the field's place below `owner` and the mask into its masks, copying what lies between. */
-export function replaceAt(owner: Plain, field: SealedField, seal: (field: SealedField, given: unknown) => SealedParts): SealedParts | undefined {
-  const { inner } = field;
+/**
+ * Copies of an object with the envelopes, and with the bound values, of its fields in their places, and what their masks
+ * and blind indexes are. These are put in by a literal, not one by one: a copy that grows costs a microsecond a property.
+ */
+export function sealedIn(owner: Plain, fields: readonly SealedField[], seal: Seal): { stored: Plain; shown: Plain; masks: Plain | undefined; blind: Plain | undefined } {
+  const [stored, shown] = [{ ...owner }, { ...owner }];
+  let masks: Plain | undefined;
+  let blind: Plain | undefined;
+  for (const field of fields) {
+    const parts = replaceAt(stored, field, seal);
+    if (!parts) continue;
+    replaceIn(shown, field.inner, () => parts.bound);
+    replaceIn((masks ??= {}), field.inner, () => parts.mask, true);
+    for (const [name, index] of parts.blind) if (index !== undefined) (blind ??= {})[name] = index;
+  }
+  return { stored, shown, masks, blind };
+}
+
+/** Puts the envelope at the field's place below `owner`, copying what lies between; undefined when nothing stands there. */
+export function replaceAt(owner: Plain, field: SealedField, seal: Seal): SealedParts | undefined {
   let parts: SealedParts | undefined;
-  replaceIn(owner, inner, (given) => {
+  replaceIn(owner, field.inner, (given) => {
     if (given === undefined) return undefined;
     parts = seal(field, given);
     return parts.envelope;
   });
-  if (!parts) return undefined;
-  const { mask } = parts;
-  const masks = (owner['masks'] ??= {}) as Plain;
-  replaceIn(masks, inner, () => mask, true);
   return parts;
 }
 

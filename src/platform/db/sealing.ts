@@ -4,7 +4,7 @@ import { dataErased, heldKey, settleKeys, writingKey, type DataKey, type KeyOwne
 import { ENVELOPE, keyIdOf, Sealed, sealEnvelope, type Place } from './sealed.ts';
 import { sealedChange, unsealed } from './sealing.change.ts';
 import { assertSealedFilter } from './sealing.filter.ts';
-import { replaceAt, replaceIn, sealedElement, type RowSealer, type SealedParts } from './sealing.place.ts';
+import { replaceIn, sealedElement, sealedIn, type RowSealer, type Seal, type SealedParts, type SealedRow, type StoredRow } from './sealing.place.ts';
 import { isWithin, type SealedField } from './sealed-fields.ts';
 import type { CollectionSpec } from './types.ts';
 
@@ -16,8 +16,6 @@ export interface Sealing {
   writer(companyId: string): Promise<RowSealer>;
   /** Puts bound `Sealed` values in the place of envelopes, in the rows themselves; masks and blind indexes leave them. */
   open(rows: readonly object[], made?: ReadonlyMap<string, string>): Promise<void>;
-  /** The same in copies: the rows stay as they are stored. */
-  copies(rows: readonly object[], made: ReadonlyMap<string, string>): Promise<object[]>;
   /** Takes envelopes, masks and blind indexes out of what a pipeline answers. */
   hide(results: readonly object[]): void;
   /** Refuses conditions on sealed values, which no index and no comparison can answer. */
@@ -54,11 +52,6 @@ export function makeSealing(spec: CollectionSpec, fields: readonly SealedField[]
     fields,
     writer: async (companyId) => makeWriter(layout, fields, companyId, await writingKeys(companyId, purposes)),
     open: (rows, made) => openRows(layout, rows as readonly Plain[], made),
-    async copies(rows, made) {
-      const copies = rows.map((row) => copiedRow(layout, row as Plain));
-      await openRows(layout, copies, made);
-      return copies;
-    },
     hide(results) {
       for (const result of results as Plain[]) {
         delete result['masks'];
@@ -106,11 +99,13 @@ function makeWriter(layout: Layout, fields: readonly SealedField[], companyId: s
     const envelope = given.envelopeFor(place, key) ?? sealEnvelope(key, place, clear);
     made.set(envelope, clear);
     const open: unknown = JSON.parse(clear);
+    const mask = field.mask(open);
     const blind = field.searches.map(({ name, valueOf, blind }): [string, string | undefined] => {
       const part = valueOf(open);
       return [name, part === undefined ? undefined : blindIndex(blind, companyId, part)];
     });
-    return { envelope, mask: field.mask(open), blind };
+    const owner = { companyId, purpose: field.purpose };
+    return { envelope, mask, blind, bound: Sealed.bound({ place, envelope, key, owner }, mask, clear) };
   };
   const writer: RowSealer = {
     keys,
@@ -122,22 +117,23 @@ function makeWriter(layout: Layout, fields: readonly SealedField[], companyId: s
   return writer;
 }
 
-type Seal = (field: SealedField, given: unknown) => SealedParts;
-
-function sealedRow({ collection, outer, arrays }: Layout, row: Plain & { _id: string }, seal: Seal): Plain & { _id: string } {
+function sealedRow({ collection, outer, arrays }: Layout, row: StoredRow, seal: Seal): SealedRow {
   for (const own of ['masks', 'blind']) if (own in row) throw new Error(`${own} belongs to the collection door`);
-  const result = { ...row };
-  let blind: Plain | undefined;
-  for (const field of outer) {
-    const parts = replaceAt(result, field, seal);
-    for (const [name, index] of parts?.blind ?? []) if (index !== undefined) (blind ??= {})[name] = index;
-  }
-  for (const path in result) unsealed(collection, path, result[path]);
-  if (blind) result['blind'] = blind;
+  const { stored, shown, masks, blind } = sealedIn(row, outer, seal);
+  for (const path in stored) unsealed(collection, path, stored[path]);
   for (const { path, inside } of arrays) {
-    replaceIn(result, path, (elements) => (Array.isArray(elements) ? elements.map((e: unknown) => sealedElement(inside, e, seal)) : elements));
+    const elements = above(row, path)?.[path[path.length - 1] ?? ''];
+    if (!Array.isArray(elements)) continue;
+    const sealed = elements.map((element: unknown) => sealedElement(inside, element, seal));
+    replaceIn(stored, path, () => sealed.map((element) => element.stored));
+    replaceIn(shown, path, () => sealed.map((element) => element.shown));
   }
-  return result;
+  return { stored: withBoth(stored, masks, blind), shown: shown as StoredRow };
+}
+
+function withBoth(stored: Plain, masks: Plain | undefined, blind: Plain | undefined): StoredRow {
+  if (!masks) return stored as StoredRow;
+  return (blind ? { ...stored, masks, blind } : { ...stored, masks }) as Plain as StoredRow;
 }
 
 async function openRows({ collection, outer, arrays }: Layout, rows: readonly Plain[], made?: ReadonlyMap<string, string>): Promise<void> {
@@ -159,23 +155,6 @@ async function openRows({ collection, outer, arrays }: Layout, rows: readonly Pl
     for (const { path } of arrays) for (const element of elementsOf(row, path)) delete element['masks'];
   }
   await settleKeys(keyOf.asked);
-}
-
-/** A row of its own down to its sealed values; the rest is shared. */
-function copiedRow({ outer, arrays }: Layout, row: Plain): Plain {
-  const copy = { ...row };
-  for (const { inner } of outer) replaceIn(copy, inner, (value) => value);
-  for (const { path, inside } of arrays) {
-    replaceIn(copy, path, (elements) => (Array.isArray(elements) ? elements.map((element: unknown) => copiedElement(inside, element)) : elements));
-  }
-  return copy;
-}
-
-function copiedElement(fields: readonly SealedField[], element: unknown): unknown {
-  if (typeof element !== 'object' || element === null) return element;
-  const copy = { ...(element as Plain) };
-  for (const { inner } of fields) replaceIn(copy, inner, (value) => value);
-  return copy;
 }
 
 function elementsOf(row: Plain, array: readonly string[]): Plain[] {
