@@ -220,6 +220,18 @@ function firstOf(waiting: readonly Left[]): Left[] {
   return taken;
 }
 
+/** False for fields that none of our transactions writes. */
+function isSound({ pending, pendingSince }: Partial<Pending>): boolean {
+  return typeof pending === 'string' && pendingSince instanceof Date;
+}
+
+/** Somebody wrote to the database: the chain goes on without it, and the check names the row as one that was never linked. */
+async function putAside(broken: readonly { _id: string }[]): Promise<void> {
+  const ids = broken.map(({ _id }) => _id);
+  runtime().log.error('audit.pending_broken', { ids });
+  await waitingRows.changeAll({ _id: { $in: ids } }, { $unset: { pending: '', pendingSince: '' } });
+}
+
 /**
  * Links what waits, at most some thousand rows. What waits is read after the head: whoever sees the head of a link can
  * no longer see what that link took, so nothing is linked twice.
@@ -228,7 +240,9 @@ async function linkSome(): Promise<Turn> {
   const head = await headOf();
   if (head.adopting !== undefined) return { rows: await adoptSome(await readyHead()), more: true };
   const found = await waitingRows.find(WAITING, { sort: { pendingSince: 1, _id: 1 }, limit: MAX_PENDING, fields: ['pending', 'pendingSince'] });
-  const waiting = found.map(({ _id, pending, pendingSince }) => ({ _id, at: pendingSince, rows: pending }));
+  const sound = found.filter(isSound);
+  if (sound.length < found.length) await putAside(found.filter((row) => !isSound(row)));
+  const waiting = sound.map(({ _id, pending, pendingSince }) => ({ _id, at: pendingSince, rows: pending }));
   metrics.auditChainLag(waiting[0] ? Math.max(0, nowMs() - waiting[0].at.getTime()) / 1000 : 0);
   const taken = firstOf(waiting);
   if (taken.length === 0) return { rows: 0, more: (await readyHead()).seq !== head.seq };
@@ -271,7 +285,7 @@ export async function waitingIds(): Promise<Set<string>> {
   const ids = new Set<string>();
   const add = (rows: string): void => unpackRows(rows).forEach(({ id }) => ids.add(id));
   for await (const { rows } of leftovers.each({})) add(rows);
-  for await (const { pending } of waitingRows.each(WAITING, { fields: ['pending'] })) add(pending);
+  for await (const row of waitingRows.each(WAITING, { fields: ['pending', 'pendingSince'] })) if (isSound(row)) add(row.pending);
   return ids;
 }
 
@@ -317,21 +331,23 @@ export function makeAuditChain(): AuditChain {
     // Outside of the database: an older state put back can be told from this line.
     runtime().log.info('audit.chain_head', { seq: end.seq, hash: end.hash });
   };
-  const turns = async (link: () => Promise<Turn>): Promise<number> => {
+  const turns = async (link: () => Promise<Turn>): Promise<{ total: number; ended: boolean }> => {
     let total = 0;
-    for (let more = true; more && (await lease.hold()); ) {
+    let more = true;
+    while (more && (await lease.hold())) {
       const turn = await link();
       total += turn.rows;
       more = turn.more;
     }
-    return total;
+    return { total, ended: !more };
   };
   const linkDue = async (): Promise<number> => {
-    let total = await turns(linkSome);
+    let { total } = await turns(linkSome);
     // Not once only: processes of the release before may go on for a while beside this one.
-    if (nowMs() - lookedBackMs >= LOOK_BACK_MS && (await lease.hold())) {
-      total += await turns(linkLeftovers);
-      lookedBackMs = nowMs();
+    if (nowMs() - lookedBackMs >= LOOK_BACK_MS) {
+      const left = await turns(linkLeftovers);
+      total += left.total;
+      if (left.ended) lookedBackMs = nowMs();
     }
     tellHead();
     return total;

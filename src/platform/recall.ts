@@ -29,6 +29,8 @@ export interface Recall<R extends object> {
   recall(ctx: Ctx, wanted: readonly Wanted[]): Promise<R[]>;
   /** Changes what is remembered of a name, so that it keeps up with what this process has written. */
   adjust(companyId: string, name: string, change: (row: R) => void): void;
+  /** Has a name read again before it is recalled. */
+  forget(companyId: string, name: string): void;
 }
 
 /** Makes a bounded memory over a read. */
@@ -39,10 +41,10 @@ export function makeRecall<R extends object>({ read, keyOf, keep, max, forMs, no
     return entry && now() - entry.at <= forMs ? entry.rows : undefined;
   };
   const put = (key: string, rows: R[], at: number): void => {
-    seen.delete(key);
+    if (!rows.every((row) => keep?.(row) ?? true)) return;
     const [oldest] = seen.size >= max ? seen.keys() : [];
     if (oldest !== undefined) seen.delete(oldest);
-    if (rows.every((row) => keep?.(row) ?? true)) seen.set(key, { rows, at });
+    seen.set(key, { rows, at });
   };
 
   const see: Recall<R>['see'] = async (ctx, wanted) => {
@@ -56,6 +58,8 @@ export function makeRecall<R extends object>({ read, keyOf, keep, max, forMs, no
       if (own) own.push({ ...row });
       else byKey.set(key, [{ ...row }]);
     }
+    // A name that no row has any more is forgotten too: it would be recalled, and refused by the guard, again and again.
+    for (const { companyId, names } of wanted) for (const name of names) seen.delete(`${companyId}|${name}`);
     for (const [key, own] of byKey) put(key, own, at);
     return rows;
   };
@@ -79,5 +83,6 @@ export function makeRecall<R extends object>({ read, keyOf, keep, max, forMs, no
     adjust(companyId, name, change) {
       for (const row of known(companyId, name) ?? []) change(row);
     },
+    forget: (companyId, name) => void seen.delete(`${companyId}|${name}`),
   };
 }

@@ -319,6 +319,20 @@ describe('B11 the chain over the audit log', () => {
       assert.deepEqual(found, [`Audit row ${only._id} is missing: it was removed before it was linked`]);
     });
 
+    it('stops nobody when somebody writes other things there, and the check names the row', async () => {
+      for (const put of [{ pendingSince: 'x', pending: 'AAAA' }, { pending: 5 }, { pendingSince: new Date(0), pending: null }]) {
+        const [mine] = await leave('one');
+        assert.ok(mine);
+        const found = await harmed(async () => {
+          await audit().updateOne({ _id: mine._id }, { $set: put as object });
+          await change();
+          assert.equal(await audit().countDocuments({ pendingSince: { $exists: true } }), 0);
+        });
+        const unlinked = `Audit row ${mine._id} was never linked: no transaction of ours wrote it`;
+        assert.ok(found.includes(unlinked) && found.every((text) => text.includes(mine._id)), `${JSON.stringify(put)}: ${found.join()}`);
+      }
+    });
+
     it('is no reason for retention to take the row', async () => {
       const [left] = await leave('one');
       assert.ok(left);

@@ -290,6 +290,21 @@ describe('coupons', () => {
     await checks();
   });
 
+  it('redeems each coupon of a bulk under its own code', async () => {
+    const [a, b] = [await read(await add()), await read(await add())];
+    const rename = async (coupon: Row<Coupon>, code: string, version: number): Promise<void> => {
+      assert.equal((await world.api('PATCH', `/v1/coupons/${coupon._id}`, { token: shop.token, ifMatch: version, body: { code } })).status, 200);
+    };
+    await rename(a, 'BETWEEN', 1);
+    await rename(b, a.code, 1);
+    await rename(a, b.code, 2);
+    const redeemed = withTransaction(systemCtx('test', shop.companyId), (tx) =>
+      redeemCoupons(tx, [a, b].map((coupon) => ({ tx, coupon, orderId: newId(), customerKey: 'k', discountPaise: 1 }))),
+    );
+    await assert.rejects(redeemed, BatchConflict);
+    await checks();
+  });
+
   it('keeps limits at or above what was used', async () => {
     const code = await add({ usageLimit: 5, perCustomerLimit: 3 });
     for (const i of [1, 1, 2]) await redeem(code, phoneOf(i));

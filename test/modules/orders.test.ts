@@ -196,6 +196,26 @@ for (const lanes of ['on', 'off']) {
       await world.checks();
     });
 
+    it('remembers nothing that a failed attempt took, and no place less than there are', async () => {
+      await stockProduct(world, shop, 'DRIFT', 10);
+      const known = await knownPincodes();
+      const placementOf = (extra: object = {}): Placement => ({
+        ctx: memberCtx(shop.companyId),
+        request: normalizeOrder(orderBody([{ sku: 'DRIFT', quantity: 10 }], extra) as unknown as OrderInput, known),
+      });
+      const isAhead = async (): Promise<boolean> => (await decideAhead([{ companyId: shop.companyId, input: placementOf() }])) !== undefined;
+      const failing = placeBatch([placementOf()], { alongside: () => Promise.reject(new Error('aborted')) });
+      await assert.rejects(failing, /aborted/);
+      const late = placeBatch([placementOf()], { nearlyDone: () => { throw new Error('aborted late'); } });
+      await assert.rejects(late, /aborted late/);
+      assert.equal(await isAhead(), true);
+      assert.deepEqual((await placeBatch([placementOf()])).map((o) => o.ok), [true]);
+      const receipt = { reference: 'DRIFT', lines: [{ sku: 'DRIFT', locationId: shop.locationId, quantity: 10 }] };
+      assert.ok((await world.api('POST', '/v1/stock/receipts', { token: shop.token, body: receipt })).status < 300);
+      assert.equal(await isAhead(), true, 'what has come is there');
+      await world.checks();
+    });
+
     it('refuses the rest cleanly and hurts no neighbour when another process takes what was seen here', async () => {
       for (const sku of ['TAKEN', 'FREE']) await stockProduct(world, shop, sku, 1_000);
       await world.api('POST', '/v1/coupons', { token: shop.token, body: { code: 'TAKEN', kind: 'flat', valuePaise: 500, usageLimit: 1_000 } });

@@ -62,6 +62,18 @@ describe('rows as they were seen lately', () => {
     assert.deepEqual(reads, ['c1|b']);
   });
 
+  it('forgets a name that no row has any more, and what it is told to forget', async () => {
+    await items.recall(mine, [of('c1', 'a', 'b')]);
+    stored = stored.filter(({ name }) => name !== 'a');
+    assert.deepEqual(left(await items.recall(mine, [of('c1', 'a')])), [5]);
+    assert.deepEqual(await items.see(mine, [of('c1', 'a')]), []);
+    assert.deepEqual(await items.recall(mine, [of('c1', 'a')]), []);
+    items.forget('c1', 'b');
+    reads.length = 0;
+    assert.deepEqual(left(await items.recall(mine, [of('c1', 'b')])), [7]);
+    assert.deepEqual(reads, ['c1|b']);
+  });
+
   it('tells a company nothing of another', async () => {
     assert.deepEqual(left(await items.see(across, [of('c2', 'a')])), [9]);
     assert.deepEqual(await items.recall(mine, [of('c2', 'a')]), []);

@@ -86,7 +86,7 @@ function couponChange({ first, count }: Group): BulkChange<Coupon> {
     where: {
       status: 'active',
       ...Object.fromEntries(TERMS.map((name) => [name, coupon[name] ?? null])),
-      restrictions: coupon.restrictions === undefined ? null : { $ne: null },
+      restrictions: (coupon.restrictions ?? null) === null ? null : { $ne: null },
       $expr: { $lte: [{ $add: ['$used', count] }, { $ifNull: ['$usageLimit', Number.MAX_SAFE_INTEGER] }] },
     },
     change: { $inc: { used: count } },

@@ -28,7 +28,7 @@ const SEEN_FOR_MS = 60_000;
 export const couponRows = makeRecall<Row<Coupon>>({
   read: readCoupons,
   keyOf: ({ companyId, code }) => ({ companyId, name: code }),
-  keep: ({ restrictions }) => restrictions === undefined,
+  keep: ({ restrictions }) => (restrictions ?? null) === null,
   max: MAX_SEEN,
   forMs: SEEN_FOR_MS,
   now: monotonicMs,

@@ -105,7 +105,9 @@ export async function moveStock(tx: Tx, moves: readonly KindMove[]): Promise<voi
   const keys = [...merged.keys()].sort();
   await stock.changeMany(tx, keys.flatMap((key) => changeOf(merged.get(key))));
   for (const { tx, sku, locationId, available } of merged.values()) {
-    stockRows.adjust(tx.companyId, sku, (row) => void (row.available += row.locationId === locationId ? available : 0));
+    // What comes may come to a place that had no row yet.
+    if (available > 0) stockRows.forget(tx.companyId, sku);
+    else stockRows.adjust(tx.companyId, sku, (row) => void (row.available += row.locationId === locationId ? available : 0));
   }
 }
 

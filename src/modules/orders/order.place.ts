@@ -9,8 +9,8 @@ import { newId } from '../../platform/ids.ts';
 import { meanwhile } from '../../platform/meanwhile.ts';
 import type { LaneAid, LaneItem, Outcome } from '../../platform/lane.ts';
 import { runtime } from '../../platform/runtime.ts';
-import { couponDiscount, redeemCoupons, type Redemption } from '../coupons/index.ts';
-import { reserveStock, type StockMove } from '../inventory/index.ts';
+import { couponDiscount, couponRows, redeemCoupons, type Redemption } from '../coupons/index.ts';
+import { reserveStock, stockRows, type StockMove } from '../inventory/index.ts';
 import { allocate, type Allocation, type CouponVerdict } from './order.allocate.rules.ts';
 import { orders, type Order, type OrderLine, type Parcel } from './order.model.ts';
 import { dropOrderNumbers, takeOrderNumbers } from './order-number.ts';
@@ -224,8 +224,10 @@ async function commit(items: readonly Accepted[], { alongside, nearlyDone }: Com
   const [first] = items;
   const single = items.length === 1 && first && !alongside;
   const laneCtx = systemCtx('order-lane', single ? first.placement.ctx.companyId : PLATFORM_COMPANY_ID);
+  let attempts = 0;
   try {
     return await withTransaction(laneCtx, async (ctx) => {
+      if ((attempts += 1) > 1) forgetSeen(items);
       const own = items.map((item) => ctx.for(item.placement.ctx));
       const stored = orders.insertMany(ctx, items.map(({ made }, i) => ({ tx: own[i] ?? ctx, made })));
       const [rows] = await meanwhile(stored, () =>
@@ -243,7 +245,17 @@ async function commit(items: readonly Accepted[], { alongside, nearlyDone }: Com
       return rows;
     });
   } catch (error) {
+    forgetSeen(items);
     throw await explainDuplicate(error, items);
+  }
+}
+
+/** What an attempt took and gave back when it failed was taken off what is remembered. */
+function forgetSeen(items: readonly Accepted[]): void {
+  for (const { placement, order, redemption } of items) {
+    const { companyId } = placement.ctx;
+    for (const { sku } of order.lines) stockRows.forget(companyId, sku);
+    if (redemption) couponRows.forget(companyId, redemption.coupon.code);
   }
 }
 

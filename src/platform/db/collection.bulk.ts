@@ -175,7 +175,7 @@ function single({ row, under, asked: _asked, q, ...rest }: Statement): UpdateSta
  * row was read under its own company; the statement names these once more.
  */
 function together(statements: readonly Statement[]): UpdateStatement[] {
-  const groups = new Map<string, { first: Statement; ids: Set<string>; names: Map<string, Set<string>> }>();
+  const groups = new Map<string, { first: Statement; ids: Set<string>; companies: Set<string>; named: Plain[] }>();
   const alone: UpdateStatement[] = [];
   for (const each of statements) {
     if (!each.row) {
@@ -183,14 +183,15 @@ function together(statements: readonly Statement[]): UpdateStatement[] {
       continue;
     }
     const key = JSON.stringify(each.asked);
-    const group = groups.get(key) ?? { first: each, ids: new Set(), names: new Map() };
+    const group = groups.get(key) ?? { first: each, ids: new Set(), companies: new Set(), named: [] };
     if (group.ids.has(each.row._id)) throw new Error('A row that was read before stands twice in one bulk');
     group.ids.add(each.row._id);
-    for (const [name, value] of Object.entries({ companyId: each.row.companyId, ...each.under })) group.names.set(name, (group.names.get(name) ?? new Set()).add(value));
+    group.companies.add(each.row.companyId);
+    if (each.under) group.named.push({ _id: each.row._id, companyId: each.row.companyId, ...each.under });
     groups.set(key, group);
   }
-  const grouped = [...groups.values()].map(({ first: { q, u }, ids, names }) => ({
-    q: { _id: { $in: [...ids] }, ...Object.fromEntries([...names].map(([name, values]) => [name, { $in: [...values] }])), ...(Object.keys(q).length > 0 ? { $and: [q] } : {}) },
+  const grouped = [...groups.values()].map(({ first: { q, u }, ids, companies, named }) => ({
+    q: { _id: { $in: [...ids] }, ...(named.length > 0 ? { $or: named } : { companyId: { $in: [...companies] } }), ...(Object.keys(q).length > 0 ? { $and: [q] } : {}) },
     u,
     multi: true,
     hint: { _id: 1 },

@@ -85,7 +85,7 @@ type BulkTarget<T> =
   | {
       /** A row that was read before: same changes of many such rows cost one statement. Once in a bulk. */
       row: RowRef;
-      /** Names that it was found under and must still have; of rows in one statement each has one of all of theirs. */
+      /** Names that it was found under and must still have. */
       under?: Readonly<Record<string, string>>;
       match?: never;
       orInsert?: never;
