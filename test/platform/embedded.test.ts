@@ -8,7 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import mongoose from 'mongoose';
 import { resolveMongod } from '../../src/platform/embedded/mongod-binary.ts';
 import { choosePort, isListening } from '../../src/platform/embedded/mongod-process.ts';
-import { connectTo } from '../../src/platform/embedded/primary.ts';
+import { connectTo, untilPrimary } from '../../src/platform/embedded/primary.ts';
 import { isAlive, untilGone } from '../../src/platform/embedded/process-table.ts';
 import { describeDeployment, type Embedded, startEmbedded, startTemporary } from '../../src/platform/embedded/replica-set.ts';
 
@@ -119,19 +119,28 @@ describe('embedded replica set', () => {
     assert.equal(adopted.pid, pid);
   });
 
-  it('moves to another port when somebody has taken its own', async () => {
-    const first = await start();
-    await storeParcel(first.uri, 'B1');
-    await first.stop();
-    const stranger = await listen(first.port);
-    try {
-      const second = await start();
-      assert.notEqual(second.port, first.port);
-      await storeParcel(second.uri, 'B2');
-      assert.deepEqual(await parcels(second.uri), ['B1', 'B2']);
-    } finally {
-      stranger.close();
-    }
+  for (const [manner, silenceMs] of [['hangs up', 0], ['does not answer', 1_500]] as const) {
+    it(`moves to another port when somebody who ${manner} has taken its own`, async () => {
+      const first = await start();
+      await storeParcel(first.uri, 'B1');
+      await first.stop();
+      const stranger = await listen(first.port, silenceMs);
+      try {
+        const second = await start();
+        assert.notEqual(second.port, first.port);
+        await storeParcel(second.uri, 'B2');
+        assert.deepEqual(await parcels(second.uri), ['B1', 'B2']);
+      } finally {
+        stranger.close();
+      }
+    });
+  }
+
+  it('ends a server that listens and does not become primary in time', async () => {
+    const port = await choosePort();
+    const program = `require('net').createServer(() => {}).listen(${port}, '127.0.0.1')`;
+    const child = spawn(process.execPath, ['-e', program], { stdio: 'ignore' });
+    assert.deepEqual(await untilPrimary(child, port, 1_000), { ok: false, exitCode: -1 });
   });
 
   it('begins anew after a first start that broke off before the set was ever ready', async () => {
@@ -246,9 +255,10 @@ function outputOf(program: string): Promise<string> {
   });
 }
 
-function listen(port: number): Promise<Server> {
+/** A server of somebody else on this port, which says nothing for `silenceMs` and hangs up. */
+function listen(port: number, silenceMs: number): Promise<Server> {
   return new Promise((resolve, reject) => {
-    const server = createServer((socket) => socket.destroy());
+    const server = createServer((socket) => setTimeout(() => socket.destroy(), silenceMs));
     server.once('error', reject).listen(port, '127.0.0.1', () => resolve(server));
   });
 }

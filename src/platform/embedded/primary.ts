@@ -7,6 +7,9 @@ import { isListening, SET_NAME } from './mongod-process.ts';
 type Client = mongoose.mongo.MongoClient;
 
 const NOT_YET_INITIALIZED = 94;
+const ALREADY_INITIALIZED = 23;
+const CONFIGURATION_IN_PROGRESS = 109;
+const STILL_LOADING = new Set([NOT_YET_INITIALIZED, ALREADY_INITIALIZED, CONFIGURATION_IN_PROGRESS]);
 const POLL_MS = 20;
 const KILLED = -1;
 
@@ -47,27 +50,32 @@ export async function becomePrimary(client: Client, port: number, limitMs: numbe
 
 /** True once the set's configuration names this port; false while the server is still reading it. */
 async function tendConfiguration(client: Client, port: number): Promise<boolean> {
-  const admin = client.db('admin');
   const host = `127.0.0.1:${port}`;
-  const status = await admin.command({ replSetGetStatus: 1 }).catch((error: { code?: number }) => error);
-  if (status.code === NOT_YET_INITIALIZED) {
-    await admin.command({
-      replSetInitiate: {
-        _id: SET_NAME,
-        members: [{ _id: 0, host }],
-        settings: { electionTimeoutMillis: 2_000 },
-      },
-    });
-    return true;
-  }
   const stored = await client.db('local').collection('system.replset').findOne();
-  const members: unknown = stored?.['members'];
-  if (stored === null || !Array.isArray(members)) return false;
+  if (stored === null) {
+    const settings = { electionTimeoutMillis: 2_000 };
+    return await accepted(client, { replSetInitiate: { _id: SET_NAME, members: [{ _id: 0, host }], settings } });
+  }
+  const members: unknown = stored['members'];
+  if (!Array.isArray(members)) return false;
   if (members[0]?.host === host) return true;
   const { _id, version, settings } = stored;
   const config = { _id, version: Number(version) + 1, settings, members: [{ _id: 0, host }] };
-  await admin.command({ replSetReconfig: config, force: true });
-  return true;
+  return await accepted(client, { replSetReconfig: config, force: true });
+}
+
+/**
+ * False when the server refuses because it still reads its configuration. That takes seconds when a stranger on the
+ * port that the configuration names accepts connections and does not answer: the server asks there whether it is itself.
+ */
+async function accepted(client: Client, command: mongoose.mongo.Document): Promise<boolean> {
+  try {
+    await client.db('admin').command(command);
+    return true;
+  } catch (error) {
+    if (error instanceof mongoose.mongo.MongoServerError && STILL_LOADING.has(Number(error.code))) return false;
+    throw error;
+  }
 }
 
 /** What a server says about itself, to recognise one that was started earlier. */
@@ -83,28 +91,34 @@ export async function identify(client: Client): Promise<{ pid: number; dbPath: s
 /** `exitCode` is null when the program could not be run and -1 when a signal ended it. */
 export type Attempt = { ok: true; pid: number } | { ok: false; exitCode: number | null };
 
-/** Waits until the started mongod is primary, or has ended. */
-export async function untilPrimary(child: ChildProcess, port: number): Promise<Attempt> {
+/** Waits until the started mongod is primary, or has ended; one that is not primary in time is killed. */
+export async function untilPrimary(child: ChildProcess, port: number, limitMs = START_LIMIT_MS): Promise<Attempt> {
   const failed = new Promise<null>((settle) => child.once('error', () => settle(null)));
   const ended = new Promise<number>((settle) => child.once('exit', (code) => settle(code ?? KILLED)));
   let over: Attempt | undefined;
   const gone = Promise.race([failed, ended]).then((exitCode): Attempt => (over = { ok: false, exitCode }));
   const begin = monotonicMs();
   while (over === undefined && !(await isListening(port))) {
-    if (monotonicMs() - begin > START_LIMIT_MS) child.kill('SIGKILL');
+    if (monotonicMs() - begin > limitMs) child.kill('SIGKILL');
     await delay(10);
   }
   if (over !== undefined) return over;
-  const reached = connectTo(port, START_LIMIT_MS).then(async (client): Promise<Attempt> => {
+  const reached = connectTo(port, limitMs).then(async (client): Promise<Attempt> => {
     try {
       // The port may answer for a stranger while our own server is about to end because of it.
       const { pid } = await identify(client);
       if (pid !== child.pid) return await gone;
-      await becomePrimary(client, port, START_LIMIT_MS);
+      await becomePrimary(client, port, limitMs);
       return { ok: true, pid };
     } finally {
       await client.close();
     }
   });
-  return await Promise.race([gone, reached.catch(() => gone)]);
+  // What went wrong on the way may leave the server running, and then its end does not come by itself.
+  const stuck = setTimeout(() => child.kill('SIGKILL'), limitMs);
+  try {
+    return await Promise.race([gone, reached.catch(() => gone)]);
+  } finally {
+    clearTimeout(stuck);
+  }
 }

@@ -202,7 +202,7 @@ async function explain(paths: Paths, note: Note, binary: MongodBinary, exitCode:
       'refuses it: set MONGOD_BINARY to a mongod of the earlier version, or move the folder away to begin anew.'
     );
   }
-  const code = exitCode === null ? 'it could not be run' : exitCode < 0 ? 'it was killed' : `exit code ${exitCode}`;
+  const code = exitCode === null ? 'it could not be run' : exitCode < 0 ? 'it was killed, or was not primary in time' : `exit code ${exitCode}`;
   return `The embedded mongod did not start (${code}): ${await lastErrors(paths.log)}. Its log: ${paths.log}`;
 }
 
