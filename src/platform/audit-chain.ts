@@ -1,62 +1,31 @@
 import { now, nowMs } from './clock.ts';
 import { makeConsumer, type Consumer } from './consumer.ts';
-import { auditKey, auditMac, joinPacked, packedCount, packRows, unpackRows, type AuditRow, type Pending } from './db/audit-seal.ts';
+import {
+  chainHeads,
+  chainLinks,
+  chainStart,
+  headMac,
+  isSound,
+  leftovers,
+  linkedAmong,
+  linkHash,
+  linkId,
+  rangeOf,
+  waitingIds,
+  WAITING,
+  waitingRows,
+  type AuditLink,
+  type ChainHead,
+  type Left,
+} from './audit-links.ts';
+import { anchorChain, chainAnchor, noteLinked } from './audit-memory.ts';
+import { auditKey, joinPacked, packedCount, packRows, unpackRows, type AuditRow } from './db/audit-seal.ts';
 import { machineRows } from './db/machine-rows.ts';
 import { makeLease } from './lease.ts';
 import { metrics } from './metrics.ts';
 import { runtime } from './runtime.ts';
 
-/**
- * One link of the chain over all audit rows. `rows`: rows that transactions left; `adopted`: rows that were there before
- * the chain began; `retention`: rows up to link `upTo` were removed because they were old enough.
- */
-export interface AuditLink {
-  /** `seq` with leading zeros. */
-  _id: string;
-  seq: number;
-  kind: 'rows' | 'adopted' | 'retention';
-  at: Date;
-  count: number;
-  /** Ids and digests, packed. */
-  rows: string;
-  minId: string;
-  maxId: string;
-  upTo?: number;
-  upToHash?: string;
-  prev: string;
-  keyId: string;
-  hash: string;
-}
-
-/** Where the chain ends, kept apart from it so that a cut tail is noticed. */
-export interface ChainHead {
-  _id: 'head';
-  seq: number;
-  hash: string;
-  mac: string;
-  /** While rows of the time before the chain are being adopted: the last adopted id. */
-  adopting?: string;
-  /** The head was missing or forged and was made anew from the last link: what stood behind it cannot be told. */
-  rebuiltAt?: Date;
-}
-
-export const chainLinks = machineRows<AuditLink>('audit_chain', [
-  { keys: { maxId: 1 } },
-  { keys: { kind: 1, _id: -1 }, partial: { upTo: { $exists: true } } },
-]);
-export const chainHeads = machineRows<ChainHead>('audit_heads', []);
 const auditRows = machineRows<AuditRow>('audit', []);
-const WAITING = { pendingSince: { $exists: true } };
-const waitingRows = machineRows<Pending & { _id: string }>('audit', [{ keys: { pendingSince: 1, _id: 1 }, partial: WAITING }]);
-
-/** What one transaction left for the chain; `_id` is the id of its first audit row. Stored so before decision 071. */
-interface Left {
-  _id: string;
-  at: Date;
-  rows: string;
-}
-
-const leftovers = machineRows<Left>('audit_pending', []);
 
 const GATHER_MS = 250;
 const MAX_PENDING = 500;
@@ -64,76 +33,8 @@ const MAX_ROWS = 5_000;
 const ADOPT_ROWS = 2_000;
 const TELL_HEAD_MS = 3_600_000;
 const LOOK_BACK_MS = 3_600_000;
-/** A process whose rows others link forgets the oldest. */
-const MAX_LEFT = 10_000;
-const DAY_S = 86_400;
-const START = 'start';
 
 type LinkBody = Pick<AuditLink, 'kind' | 'rows' | 'minId' | 'maxId' | 'count'> & Partial<Pick<AuditLink, 'upTo' | 'upToHash'>>;
-
-export function linkId(seq: number): string {
-  return String(seq).padStart(12, '0');
-}
-
-/** The hash that a link must carry. */
-export function linkHash(link: Omit<AuditLink, 'hash'>): string {
-  const { seq, kind, at, count, rows, minId, maxId, upTo = 0, upToHash = '', prev } = link;
-  return auditMac(['link', seq, kind, at, count, rows, minId, maxId, upTo, upToHash, prev]);
-}
-
-/** The proof that a head was written by us. */
-export function headMac({ seq, hash, rebuiltAt, adopting }: Omit<ChainHead, '_id' | 'mac'>): string {
-  return auditMac(['head', seq, hash, rebuiltAt ?? '', adopting ?? null]);
-}
-
-/** The hash before the first link. */
-export function chainStart(): string {
-  return auditMac([START]);
-}
-
-const anchors = new WeakMap<object, { seq: number; hash: string }>();
-const leftHere = new WeakMap<object, Set<string>>();
-
-/** The furthest end of the chain that this process has seen: an older head put back does not fool it. */
-export function chainAnchor(): { seq: number; hash: string } | undefined {
-  return anchors.get(runtime().config);
-}
-
-/** Moves the anchor forward; `undefined` forgets it and what this process left (tests that empty their database). */
-export function anchorChain(end: { seq: number; hash: string } | undefined): void {
-  const { config } = runtime();
-  if (!end) {
-    anchors.delete(config);
-    leftHere.delete(config);
-  } else if ((anchors.get(config)?.seq ?? -1) < end.seq) anchors.set(config, { seq: end.seq, hash: end.hash });
-}
-
-/**
- * Remembers the first audit row of a transaction of this process until it is linked. It carries the digests: who removes it
- * before takes all that the database knows of a transaction of one row.
- */
-export function noteLeft(id: string): void {
-  const { config } = runtime();
-  const left = leftHere.get(config) ?? new Set();
-  leftHere.set(config, left.add(id));
-  const [oldest] = left;
-  if (left.size > MAX_LEFT && oldest !== undefined) left.delete(oldest);
-}
-
-/** What this process left and what neither waits nor stands in a link: removed before it was linked. */
-export async function lostRows(): Promise<string[]> {
-  const { config } = runtime();
-  const left = leftHere.get(config);
-  if (!left || left.size === 0) return [];
-  // Older ones may be gone with their links.
-  const kept = config.retentionAuditDays === 0 ? 0 : nowMs() / 1000 - config.retentionAuditDays * DAY_S;
-  for (const id of left) if (Number.parseInt(id.slice(0, 8), 16) <= kept) left.delete(id);
-  const asked = [...left];
-  // As ever: what waits first, links after it.
-  const waiting = await waitingIds();
-  for (const id of await linkedAmong(asked)) left.delete(id);
-  return asked.filter((id) => left.has(id) && !waiting.has(id));
-}
 
 async function headOf(): Promise<ChainHead> {
   const head = await chainHeads.findOne({ _id: 'head' });
@@ -165,8 +66,7 @@ async function readyHead(): Promise<ChainHead> {
 async function complete(head: ChainHead, link: AuditLink, pendingIds: string[]): Promise<void> {
   if (link.kind === 'rows' && pendingIds.length > 0) {
     await waitingRows.changeAll({ _id: { $in: pendingIds } }, { $unset: { pending: '', pendingSince: '' } });
-    const left = leftHere.get(runtime().config);
-    for (const id of pendingIds) left?.delete(id);
+    noteLinked(pendingIds);
   }
   const adopting = link.kind === 'adopted' ? link.maxId : head.adopting;
   const next = { seq: link.seq, hash: link.hash, rebuiltAt: head.rebuiltAt, adopting };
@@ -193,15 +93,6 @@ function bodyOf(kind: LinkBody['kind'], rows: string): LinkBody {
   return { kind, rows, count: ids.length, ...rangeOf(ids) };
 }
 
-function rangeOf(ids: readonly string[]): { minId: string; maxId: string } {
-  const range = { minId: ids[0] ?? '', maxId: ids[0] ?? '' };
-  for (const id of ids) {
-    if (id < range.minId) range.minId = id;
-    if (id > range.maxId) range.maxId = id;
-  }
-  return range;
-}
-
 /** What one turn of the consumer did, and whether another one should follow at once. */
 interface Turn {
   rows: number;
@@ -218,11 +109,6 @@ function firstOf(waiting: readonly Left[]): Left[] {
     taken.push(left);
   }
   return taken;
-}
-
-/** False for fields that none of our transactions writes. */
-function isSound({ pending, pendingSince }: Partial<Pending>): boolean {
-  return typeof pending === 'string' && pendingSince instanceof Date;
 }
 
 /** Somebody wrote to the database: the chain goes on without it, and the check names the row as one that was never linked. */
@@ -267,26 +153,6 @@ async function linkLeftovers(): Promise<Turn> {
   if (body.count > 0 && !(await append(head, body))) return { rows: 0, more: true };
   await leftovers.remove({ _id: { $in: taken.map(({ _id }) => _id) } });
   return { rows: body.count, more: true };
-}
-
-/** Which of these audit rows some link holds. */
-export async function linkedAmong(ids: readonly string[]): Promise<Set<string>> {
-  const asked = new Set(ids);
-  const linked = new Set<string>();
-  const { minId, maxId } = rangeOf(ids);
-  for await (const { rows } of chainLinks.each({ maxId: { $gte: minId }, minId: { $lte: maxId } })) {
-    for (const { id } of unpackRows(rows)) if (asked.has(id)) linked.add(id);
-  }
-  return linked;
-}
-
-/** The audit rows that wait for their link. */
-export async function waitingIds(): Promise<Set<string>> {
-  const ids = new Set<string>();
-  const add = (rows: string): void => unpackRows(rows).forEach(({ id }) => ids.add(id));
-  for await (const { rows } of leftovers.each({})) add(rows);
-  for await (const row of waitingRows.each(WAITING, { fields: ['pending', 'pendingSince'] })) if (isSound(row)) add(row.pending);
-  return ids;
 }
 
 /** Takes up rows that were written before the chain began. Waiting ones, read after them, are the chain's own already. */

@@ -2,7 +2,7 @@ import { strict as assert } from 'node:assert';
 import { Writable } from 'node:stream';
 import mongoose from 'mongoose';
 import { loadConfig } from '../../src/config.ts';
-import { anchorChain } from '../../src/platform/audit-chain.ts';
+import { anchorChain } from '../../src/platform/audit-memory.ts';
 import { allChecks } from '../../src/modules.ts';
 import { useClock } from '../../src/platform/clock.ts';
 import { onCommandSent } from '../../src/platform/db/connect.ts';

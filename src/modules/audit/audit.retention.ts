@@ -1,4 +1,5 @@
-import { chainHeads, chainLinks, linkRetention } from '../../platform/audit-chain.ts';
+import { linkRetention } from '../../platform/audit-chain.ts';
+import { chainHeads, chainLinks } from '../../platform/audit-links.ts';
 import { unpackRows } from '../../platform/db/audit-seal.ts';
 import { machineRows } from '../../platform/db/machine-rows.ts';
 import { removeSome, type Retention } from '../../platform/retention.ts';

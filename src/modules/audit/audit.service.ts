@@ -1,8 +1,9 @@
 import { inCompany, PLATFORM_COMPANY_ID, type Ctx, type OutsideTx } from '../../platform/context.ts';
+import { AUDIT_FIELDS } from '../../platform/db/audit-seal.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { noteRead } from '../../platform/db/tx.ts';
 import { assertRange, pageLimit, readCursor, writeCursor, type Page, type PageRequest } from '../../platform/pagination.ts';
-import { AUDIT_FIELDS, auditRows, type AuditRow } from './audit.model.ts';
+import { auditRows, type AuditRow } from './audit.model.ts';
 
 export interface AuditQuery extends PageRequest {
   collection?: string | undefined;

@@ -1,7 +1,9 @@
-import { anchorChain, chainAnchor, chainHeads, chainLinks, chainStart, headMac, linkedAmong, linkHash, linkId, lostRows, waitingIds, type AuditLink } from '../../platform/audit-chain.ts';
+import { chainHeads, chainLinks, chainStart, headMac, linkedAmong, linkHash, linkId, waitingIds, type AuditLink } from '../../platform/audit-links.ts';
+import { anchorChain, chainAnchor, lostRows } from '../../platform/audit-memory.ts';
 import { auditKey, rowDigest, unpackRows } from '../../platform/db/audit-seal.ts';
 import type { Check } from '../../platform/module.ts';
-import { AUDIT_FIELDS, auditRows } from './audit.model.ts';
+import { AUDIT_FIELDS } from '../../platform/db/audit-seal.ts';
+import { auditRows } from './audit.model.ts';
 
 export const AUDIT_CHAIN_CHECK = 'audit.chain';
 

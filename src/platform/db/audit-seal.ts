@@ -12,6 +12,9 @@ export interface AuditRow extends Omit<Change, 'fields'> {
   fields: string | readonly string[];
 }
 
+/** What a row says, in the order in which its digest names it; nothing of what it carries for the chain while it waits. */
+export const AUDIT_FIELDS = ['_id', 'at', 'collection', 'rowId', 'action', 'fields', 'actorKind', 'actorId', 'companyId', 'requestId'] as const satisfies (keyof AuditRow)[];
+
 /** The row of a change. */
 export function auditRow(change: Change, at: Date): AuditRow {
   return { _id: newId(), at, ...change, fields: change.fields.join(' ') };
@@ -56,8 +59,7 @@ export function auditMac(parts: readonly unknown[]): string {
 
 /** The digest of what an audit row says: any changed field gives another, `Pending` is none of them. 16 bytes, about 5 µs. */
 export function rowDigest(row: AuditRow): Buffer {
-  const { _id, at, collection, rowId, action, fields, actorKind, actorId, companyId, requestId } = row;
-  const text = JSON.stringify([_id, at, collection, rowId, action, fields, actorKind, actorId, companyId, requestId]);
+  const text = JSON.stringify(AUDIT_FIELDS.map((name) => row[name]));
   return createHmac('sha256', auditKey().key).update(text).digest().subarray(0, DIGEST_BYTES);
 }
 
