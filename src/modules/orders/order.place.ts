@@ -1,39 +1,20 @@
-import { PLATFORM_COMPANY_ID, systemCtx, type Ctx, type Tx } from '../../platform/context.ts';
+import { PLATFORM_COMPANY_ID, systemCtx, type Tx } from '../../platform/context.ts';
 import { BatchConflict } from '../../platform/db/collection.bulk.ts';
 import type { MadeRow, Row } from '../../platform/db/collection.ts';
-import { seal } from '../../platform/db/sealed.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
-import { now } from '../../platform/clock.ts';
-import { AppError, conflict } from '../../platform/errors.ts';
-import { newId } from '../../platform/ids.ts';
+import { AppError } from '../../platform/errors.ts';
 import { meanwhile } from '../../platform/meanwhile.ts';
 import type { LaneAid, LaneItem, Outcome } from '../../platform/lane.ts';
-import { runtime } from '../../platform/runtime.ts';
-import { couponDiscount, couponRows, redeemCoupons, type Redemption } from '../coupons/index.ts';
-import { reserveStock, stockRows, type StockMove } from '../inventory/index.ts';
-import { allocate, type Allocation, type CouponVerdict } from './order.allocate.rules.ts';
-import { orders, type Order, type OrderLine, type Parcel } from './order.model.ts';
+import { redeemCoupons } from '../coupons/index.ts';
+import { reserveStock, type StockMove } from '../inventory/index.ts';
+import { decideOn, orderExists, type Decided, type RefusedPlacement, type Verdicts } from './order.decide.ts';
+import { orders, type Order } from './order.model.ts';
 import { dropOrderNumbers, takeOrderNumbers } from './order-number.ts';
-import type { OrderRequest } from './order.rules.ts';
-import { groupedBy, readExisting, readGoods, readShelves, type CouponShelf, type Placement, type Shelf } from './order.shelves.ts';
-
-interface Decided {
-  placement: Placement;
-  order: Order & { _id: string };
-  /** What it was decided on; its stock rows are named when they are changed. */
-  shelf: Shelf;
-  redemption?: Omit<Redemption, 'tx' | 'orderId'>;
-}
+import { forgetGoods, groupedBy, readExisting, readGoods, readShelves, type Placement, type Shelf } from './order.shelves.ts';
 
 /** A placement that was accepted, with the row that its order becomes. */
 interface Accepted extends Decided {
   made: MadeRow<Order>;
-}
-
-/** A placement that the rules refused, by its place in the batch. */
-export interface RefusedPlacement {
-  index: number;
-  error: AppError;
 }
 
 /** What joins the transaction of a batch: it is told what is stored there and what was refused before. */
@@ -47,11 +28,6 @@ export interface BatchAid {
   ahead?: ReadyBatch;
   /** Told when little but the commit is left to do. */
   nearlyDone?(): void;
-}
-
-interface Verdicts<D> {
-  decided: { index: number; item: D }[];
-  refused: RefusedPlacement[];
 }
 
 /** What becomes of a batch: orders with their numbers, sealed to be stored, and refusals. */
@@ -101,101 +77,6 @@ async function stillGood(placements: readonly Placement[], ahead: ReadyBatch | u
   return ahead && (await readExisting(placements)).length === 0 ? ahead : undefined;
 }
 
-function decideOn(placements: readonly Placement[], shelves: ReadonlyMap<string, Shelf>): Verdicts<Decided> {
-  const verdicts: Verdicts<Decided> = { decided: [], refused: [] };
-  placements.forEach((placement, index) => {
-    const shelf = shelves.get(placement.ctx.companyId);
-    if (!shelf) throw new Error('Every company of a batch has a shelf');
-    try {
-      verdicts.decided.push({ index, item: decide(placement, shelf) });
-    } catch (error) {
-      if (!(error instanceof AppError)) throw error;
-      verdicts.refused.push({ index, error });
-    }
-  });
-  return verdicts;
-}
-
-function decide({ ctx, request }: Placement, shelf: Shelf): Decided {
-  const earlier = request.externalId === undefined ? undefined : shelf.existing.get(request.externalId);
-  if (earlier !== undefined) throw orderExists(earlier, 'externalId');
-  let taken: Decided['redemption'];
-  const verdict = (lines: OrderLine[]): CouponVerdict => {
-    const judged = judgeCoupon(request, lines, shelf.coupons);
-    if (judged.ok) taken = judged.taken;
-    return judged.ok ? { ok: true, discountPaise: judged.taken.discountPaise, freeShipping: judged.freeShipping } : judged;
-  };
-  const allocation = allocate(request, shelf, verdict, defaultParcel());
-  const order = newOrder(ctx, request, allocation);
-  if (request.externalId !== undefined) shelf.existing.set(request.externalId, order._id);
-  if (taken) {
-    const { used, usedBy } = shelf.coupons;
-    const key = `${taken.coupon._id}|${taken.customerKey}`;
-    used.set(taken.coupon._id, (used.get(taken.coupon._id) ?? 0) + 1);
-    usedBy.set(key, (usedBy.get(key) ?? 0) + 1);
-  }
-  return { placement: { ctx, request }, order, shelf, ...(taken ? { redemption: taken } : {}) };
-}
-
-type Judged = { ok: true; taken: NonNullable<Decided['redemption']>; freeShipping: boolean } | { ok: false; error: AppError };
-
-function judgeCoupon(request: OrderRequest, lines: readonly OrderLine[], shelf: CouponShelf): Judged {
-  const code = request.couponCode ?? '';
-  const row = shelf.byCode.get(code);
-  const refuse = (reason: string, message: string): Judged => ({ ok: false, error: conflict(reason, message, { couponCode: code }) });
-  const customerKey = shelf.customers.get(request);
-  if (!row || customerKey === undefined) return refuse('coupon_not_found', 'There is no such coupon');
-  if (row.usageLimit !== undefined && (shelf.used.get(row._id) ?? row.used) >= row.usageLimit) return refuse('coupon_used_up', 'This coupon is used up');
-  if (row.perCustomerLimit !== undefined && (shelf.usedBy.get(`${row._id}|${customerKey}`) ?? 0) >= row.perCustomerLimit) {
-    return refuse('coupon_limit_reached', 'This customer has used the coupon as often as it allows');
-  }
-  const subtotalPaise = lines.reduce((sum, line) => sum + line.totalPaise, 0);
-  const discount = couponDiscount(row, {
-    subtotalPaise,
-    shippingPaise: request.imported?.shippingPaise ?? 0,
-    lines: lines.map(({ sku, totalPaise }) => ({ sku, totalPaise })),
-    pincode: request.shippingAddress.pincode,
-    paymentMethod: request.paymentMethod,
-    atMs: now().getTime(),
-  });
-  if (!discount.ok) return refuse(discount.code, discount.message);
-  // Their uses are read only of coupons that limit them.
-  const use = row.perCustomerLimit === undefined ? undefined : (shelf.uses.get(`${row._id}|${customerKey}`) ?? null);
-  return { ok: true, taken: { coupon: row, customerKey, discountPaise: discount.discountPaise, use }, freeShipping: discount.freeShipping };
-}
-
-function newOrder({ actor }: Ctx, request: OrderRequest, allocation: Allocation): Order & { _id: string } {
-  const at = now();
-  // What costs nothing waits for no payment: nobody could make one, and it would expire.
-  const collect = request.collectPayment === true && allocation.totals.totalPaise > 0;
-  const status = collect ? 'pending_payment' : 'placed';
-  const { externalId, idempotencyKey, billingAddress, couponCode, notes, pickupLocationId, imported } = request;
-  return {
-    _id: newId(),
-    orderNumber: '',
-    channel: request.channel,
-    ...(externalId === undefined ? {} : { externalId }),
-    ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
-    status,
-    customer: seal(request.customer),
-    shippingAddress: seal(request.shippingAddress),
-    ...(billingAddress === undefined ? {} : { billingAddress: seal(billingAddress) }),
-    ...allocation,
-    paymentMethod: request.paymentMethod,
-    collectPayment: collect,
-    ...(collect ? { paymentDueAt: new Date(at.getTime() + runtime().config.orderPaymentSeconds * 1000) } : {}),
-    ...(couponCode === undefined ? {} : { couponCode }),
-    ...(imported?.discountCodeText === undefined ? {} : { discountCodeText: imported.discountCodeText }),
-    ...(pickupLocationId === undefined ? {} : { pickupLocationId }),
-    tags: request.tags ?? [],
-    ...(notes === undefined ? {} : { notes }),
-    history: [{ at, kind: 'status', status, actorKind: actor.kind, actorId: actor.id }],
-    shipments: [],
-    ...(imported?.importId === undefined ? {} : { importId: imported.importId }),
-    placedAt: imported?.placedAt ?? at,
-  };
-}
-
 /** Gives the orders their numbers and seals them. */
 async function ready({ decided, refused }: Verdicts<Decided>): Promise<ReadyBatch> {
   const items = decided.map((d) => d.item);
@@ -224,10 +105,11 @@ async function commit(items: readonly Accepted[], { alongside, nearlyDone }: Com
   const [first] = items;
   const single = items.length === 1 && first && !alongside;
   const laneCtx = systemCtx('order-lane', single ? first.placement.ctx.companyId : PLATFORM_COMPANY_ID);
+  const placements = items.map((item) => item.placement);
   let attempts = 0;
   try {
     return await withTransaction(laneCtx, async (ctx) => {
-      if ((attempts += 1) > 1) forgetSeen(items);
+      if ((attempts += 1) > 1) forgetGoods(placements);
       const own = items.map((item) => ctx.for(item.placement.ctx));
       const stored = orders.insertMany(ctx, items.map(({ made }, i) => ({ tx: own[i] ?? ctx, made })));
       const [rows] = await meanwhile(stored, () =>
@@ -245,17 +127,8 @@ async function commit(items: readonly Accepted[], { alongside, nearlyDone }: Com
       return rows;
     });
   } catch (error) {
-    forgetSeen(items);
+    forgetGoods(placements);
     throw await explainDuplicate(error, items);
-  }
-}
-
-/** What an attempt took and gave back when it failed was taken off what is remembered. */
-function forgetSeen(items: readonly Accepted[]): void {
-  for (const { placement, order, redemption } of items) {
-    const { companyId } = placement.ctx;
-    for (const { sku } of order.lines) stockRows.forget(companyId, sku);
-    if (redemption) couponRows.forget(companyId, redemption.coupon.code);
   }
 }
 
@@ -309,19 +182,4 @@ async function explainDuplicate(error: unknown, items: readonly Decided[]): Prom
   const key = fields?.includes('externalId') ? { externalId: request.externalId ?? '' } : { idempotencyKey: request.idempotencyKey ?? '' };
   const existing = await orders.findOne(ctx, key, { fields: ['orderNumber'] });
   return existing ? orderExists(existing._id, Object.keys(key)[0] ?? 'key') : error;
-}
-
-function orderExists(id: string, field: string): AppError {
-  return conflict('order_exists', 'This order was placed before', { id, fields: [field] });
-}
-
-/** The parcel of an order that says nothing, from the settings. */
-export function defaultParcel(): Parcel {
-  const { config } = runtime();
-  return {
-    weightGrams: config.defaultParcelGrams,
-    lengthMm: config.defaultParcelLengthMm,
-    breadthMm: config.defaultParcelBreadthMm,
-    heightMm: config.defaultParcelHeightMm,
-  };
 }

@@ -72,6 +72,14 @@ export async function readGoods(placements: readonly Placement[], how: 'see' | '
   return shelves;
 }
 
+/** Has stock and coupons of these read again: what an attempt took and gave back when it failed was taken off what is recalled. */
+export function forgetGoods(placements: readonly Placement[]): void {
+  for (const { ctx, request } of placements) {
+    for (const { sku } of request.lines) stockRows.forget(ctx.companyId, sku);
+    if (request.couponCode) couponRows.forget(ctx.companyId, request.couponCode);
+  }
+}
+
 type ExistingOrder = Pick<Row<Order>, '_id' | 'companyId' | 'externalId'>;
 
 /** The orders that have an external id of these by now. */
