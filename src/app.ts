@@ -8,6 +8,7 @@ import { makeAddressGate, type AddressBlocks } from './platform/address-gate.ts'
 import type { Authenticator } from './platform/auth.ts';
 import { pageOrigins } from './platform/browser.ts';
 import { monotonicMs } from './platform/clock.ts';
+import { isDatabaseAway } from './platform/db/away.ts';
 import { AppError, HTTP_STATUS, limited } from './platform/errors.ts';
 import { errorBody, serve, type HttpDeps } from './platform/http.ts';
 import { newRequestId } from './platform/ids.ts';
@@ -193,11 +194,8 @@ function opaqueBody(requestId: string, path: string): unknown {
 /** Known refusals, and the database being away, which is a 503 and not a fault of ours. */
 function asAppError(error: unknown): AppError | undefined {
   if (error instanceof AppError) return error;
-  const name = error instanceof Error ? error.name : '';
-  if (/^Mongo(?:ServerSelection|Network|NetworkTimeout|PoolCleared|NotConnected|TopologyClosed)Error$/.test(name)) {
-    return new AppError('unavailable', 'database_unavailable', 'The database is not reachable right now; try again', { retryAfterSeconds: 2 }, error);
-  }
-  return undefined;
+  if (!isDatabaseAway(error)) return undefined;
+  return new AppError('unavailable', 'database_unavailable', 'The database is not reachable right now; try again', { retryAfterSeconds: 2 }, error);
 }
 
 /** Addresses remembered at once; the library never forgets one, so the oldest makes room. */

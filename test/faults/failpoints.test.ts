@@ -1,4 +1,5 @@
 import { strict as assert } from 'node:assert';
+import type { EventEmitter } from 'node:events';
 import mongoose from 'mongoose';
 import { orderBody, place, stockProduct } from '../support/shop.ts';
 import { race, startWorld, type Merchant, type World } from '../support/world.ts';
@@ -15,6 +16,8 @@ const FAULTS: { what: string; data: Record<string, unknown>; times: number }[] =
   { what: 'a write conflict at an insert', data: { failCommands: ['insert'], errorCode: 112, errorLabels: LABELS.transient }, times: 3 },
   { what: 'a write conflict at a commit', data: { failCommands: ['commitTransaction'], errorCode: 112, errorLabels: LABELS.transient }, times: 3 },
   { what: 'the node steps down at a commit', data: { failCommands: ['commitTransaction'], errorCode: 11602, errorLabels: LABELS.unknown }, times: 2 },
+  { what: 'the node steps down at reads', data: { failCommands: ['find'], errorCode: 11602 }, times: 6 },
+  { what: 'the node is no primary at writes', data: { failCommands: ['findAndModify', 'update', 'insert'], errorCode: 10107, errorLabels: ['RetryableWriteError'] }, times: 6 },
   { what: 'no journal in time at a commit that took place', data: { failCommands: ['commitTransaction'], writeConcernError: { code: 64, errmsg: 'waiting for replication timed out' } }, times: 1 },
   { what: 'any error at an insert', data: { failCommands: ['insert'], errorCode: 8 }, times: 1 },
 ];
@@ -60,6 +63,32 @@ for (const lanes of ['on', 'off']) {
         assert.deepEqual([row?.['available'], row?.['reserved']], [6, 4]);
       });
     }
+
+    it('an election that the driver hears of: what comes meanwhile is answered', async () => {
+      const name = 'SKU-ELECTION';
+      await stockProduct(world, shop, name, 10);
+      const client: EventEmitter = mongoose.connection.getClient();
+      const tell = (type: string): boolean => client.emit('topologyDescriptionChanged', { newDescription: { type } });
+      tell('ReplicaSetNoPrimary');
+      try {
+        const { answers } = await race(4, (i) => world.api('POST', '/v1/orders', { token: shop.token, key: `${name}-${i}`, body: orderBody([{ sku: name, quantity: 1 }]) }));
+        assert.deepEqual(answers.map((a) => a.status), [201, 201, 201, 201], JSON.stringify(answers.map((a) => a.body)));
+      } finally {
+        tell('ReplicaSetWithPrimary');
+      }
+    });
+
+    it('a primary that steps down: answered or 503, and one effect after a repeat', async () => {
+      const name = 'SKU-STEPDOWN';
+      await stockProduct(world, shop, name, 10);
+      await mongoose.connection.db?.admin().command({ replSetStepDown: 1, secondaryCatchUpPeriodSecs: 0, force: true });
+      const call = (i: number) => world.api('POST', '/v1/orders', { token: shop.token, key: `${name}-${i}`, body: orderBody([{ sku: name, quantity: 1 }]) });
+      const { answers } = await race(4, call);
+      assert.deepEqual(answers.filter((a) => ![201, 503].includes(a.status)).map((a) => a.body), []);
+      for (let i = 0; i < 4; i += 1) assert.equal((await call(i)).status, 201);
+      const row = await world.db.collection('stock').findOne({ companyId: shop.companyId, sku: name });
+      assert.deepEqual([row?.['available'], row?.['reserved']], [6, 4]);
+    });
 
     it('leaves books that agree', async () => {
       assert.equal((await place(world, shop.token, [{ sku: 'SKU-1', quantity: 1 }])).status, 201);

@@ -4,10 +4,17 @@ import { slowCommands } from './timed.ts';
 mongoose.set('strictQuery', 'throw');
 mongoose.set('autoCreate', false);
 mongoose.set('autoIndex', false);
+// Held back without a connection, commands end after 10 s with an error that says nothing; the driver waits and says.
+mongoose.set('bufferCommands', false);
 
-/** The one connection of this process; throws before `connect`. */
+let open = false;
+
+/**
+ * The one connection of this process; throws before `connect` and after `disconnect`. While the set elects a primary it is
+ * given all the same: the driver waits for one, and ends with an error that is answered as 503.
+ */
 export function connection(): mongoose.Connection {
-  if (mongoose.connection.readyState !== mongoose.ConnectionStates.connected) throw new Error('The database is not connected');
+  if (!open) throw new Error('The database is not connected');
   return mongoose.connection;
 }
 
@@ -55,12 +62,13 @@ export async function connect({ uri, poolSize, onSlow, slowMs, tellsCommands = f
     ignoreUndefined: true,
     monitorCommands: tellsCommands,
   });
+  open = true;
   connections += 1;
   Object.assign(slowCommands, { told: onSlow, slowMs });
   if (tellsCommands) watch();
   const hello = await mongoose.connection.db?.admin().command({ hello: 1 });
   if (!hello?.['setName']) {
-    await mongoose.disconnect();
+    await disconnect();
     throw new Error(
       'MONGODB_URI names a standalone server. Dakiya needs transactions, which need a replica set: start mongod with ' +
         '--replSet rs0, run rs.initiate() once, and add ?replicaSet=rs0 to the URI',
@@ -83,5 +91,6 @@ function isListening(commandName: string, command: Record<string, unknown>): boo
 
 /** Closes the connection; safe to call twice. */
 export async function disconnect(): Promise<void> {
+  open = false;
   await mongoose.disconnect();
 }
