@@ -1,6 +1,6 @@
 import { rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { giveUp, run } from './lib/run.mjs';
+import { compile } from './lib/build.mjs';
 import { prepareBuild, root } from './lib/prepare.mjs';
 
 // Compiled like the service that they measure: a loader that rewrites code on the way costs a few per cent of it.
@@ -10,9 +10,7 @@ const made = join(root, '.cache', 'bench');
 
 await prepareBuild();
 rmSync(made, { recursive: true, force: true });
-const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
-const code = await run(process.execPath, [tsc, '-p', 'tsconfig.bench.json', '--outDir', made, '--noCheck'], { cwd: root });
-if (code !== 0) giveUp('The benchmarks do not compile; see the compiler\'s messages above.');
+await compile(root, 'tsconfig.bench.json', made);
 for (const name of ['data', 'docs', 'dist', 'package.json']) symlinkSync(join(root, name), join(made, name));
 
 const entry = join(made, 'bench', `${single ?? 'run'}.js`);

@@ -6,6 +6,7 @@ import ratelimit from 'koa-ratelimit';
 import type { Config } from './config.ts';
 import { makeAddressGate, type AddressBlocks } from './platform/address-gate.ts';
 import type { Authenticator } from './platform/auth.ts';
+import { BoundedMap } from './platform/bounded-map.ts';
 import { pageOrigins } from './platform/browser.ts';
 import { monotonicMs } from './platform/clock.ts';
 import { isDatabaseAway } from './platform/db/away.ts';
@@ -198,22 +199,14 @@ function asAppError(error: unknown): AppError | undefined {
   return new AppError('unavailable', 'database_unavailable', 'The database is not reachable right now; try again', { retryAfterSeconds: 2 }, error);
 }
 
-/** Addresses remembered at once; the library never forgets one, so the oldest makes room. */
+/** Addresses remembered at once; the library never forgets one, so the oldest make room. */
 const MAX_STRANGERS = 10_000;
-
-class Strangers extends Map<string, unknown> {
-  override set(key: string, value: unknown): this {
-    const [oldest] = this.keys();
-    if (this.size >= MAX_STRANGERS && oldest !== undefined && !this.has(key)) this.delete(oldest);
-    return super.set(key, value);
-  }
-}
 
 /** Who tries paths that do not exist is limited by his address, and blocked in the end: nobody searches the service like that. */
 function limitUnknown({ config }: AppDeps, { gate }: HttpDeps) {
   const limit = ratelimit({
     driver: 'memory',
-    db: new Strangers(),
+    db: new BoundedMap<string, unknown>(MAX_STRANGERS),
     duration: 60_000,
     max: limitPresets(config).auth.max,
     id: (ctx) => clientAddress(ctx, config.trustProxy),

@@ -29,16 +29,25 @@ export async function build(root, join_) {
   const made = join(root, '.cache', 'build');
   const old = join(root, '.cache', 'build-before');
   for (const folder of [made, old]) rmSync(folder, { recursive: true, force: true });
-  const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
-  const args = [tsc, '-p', 'tsconfig.build.json', '--outDir', made, '--noCheck', '--incremental', 'false'];
-  const code = await run(process.execPath, [...args, '--tsBuildInfoFile', 'null'], { cwd: root, onStart: join_ });
-  if (code !== 0) giveUp('The build failed; see the compiler\'s messages above.');
+  await compile(root, 'tsconfig.build.json', made, join_);
   for (const path of filesOf(root).filter(isAsset)) cpSync(join(root, path), join(made, path), { recursive: true });
   for (const name of LINKED) symlinkSync(join('..', name), join(made, name));
   writeFileSync(join(made, '.build-stamp'), hash);
   if (existsSync(join(root, 'dist'))) renameSync(join(root, 'dist'), old);
   renameSync(made, join(root, 'dist'));
   rmSync(old, { recursive: true, force: true });
+}
+
+/** Compiles a project into a folder without checking its types.
+ * @param {string} root
+ * @param {string} project
+ * @param {string} made
+ * @param {(pid: number) => void} [onStart] */
+export async function compile(root, project, made, onStart) {
+  const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+  const args = [tsc, '-p', project, '--outDir', made, '--noCheck', '--incremental', 'false', '--tsBuildInfoFile', 'null'];
+  const code = await run(process.execPath, args, { cwd: root, onStart });
+  if (code !== 0) giveUp(`${project} does not compile; see the compiler's messages above.`);
 }
 
 /** Data that modules read beside their code; the scripts in plain JavaScript stay where they are.

@@ -1,5 +1,6 @@
 import { createHash, createPrivateKey, createPublicKey, createSecretKey, type KeyObject } from 'node:crypto';
 import jwt from 'jsonwebtoken';
+import { BoundedMap } from './bounded-map.ts';
 import { nowMs } from './clock.ts';
 import { isId } from './ids.ts';
 
@@ -55,7 +56,7 @@ export function makeAccessTokens(options: {
 }): AccessTokens {
   const key = signingKey(options.key);
   const cacheSize = options.cacheSize ?? 10_000;
-  const proved = new Map<string, VerifiedClaims>();
+  const proved = new BoundedMap<string, VerifiedClaims>(cacheSize);
   return {
     sign(claims) {
       const issuedAt = Math.floor(nowMs() / 1_000);
@@ -72,7 +73,6 @@ export function makeAccessTokens(options: {
       }
       const claims = prove(token, key);
       if (!claims) return undefined;
-      if (proved.size >= cacheSize) forgetOldest(proved);
       proved.set(token, claims);
       return claims;
     },
@@ -138,11 +138,3 @@ function claimsOf(payload: jwt.JwtPayload): VerifiedClaims | undefined {
 }
 
 /** A sixteenth at once: taking the first entry of a Map again and again is slow. */
-function forgetOldest(proved: Map<string, VerifiedClaims>): void {
-  let surplus = Math.ceil(proved.size / 16);
-  for (const token of proved.keys()) {
-    if (surplus === 0) return;
-    proved.delete(token);
-    surplus -= 1;
-  }
-}

@@ -1,3 +1,4 @@
+import { BoundedMap } from './bounded-map.ts';
 import type { Ctx } from './context.ts';
 
 /** What is asked for: rows by their names (SKUs, codes), by company. */
@@ -11,7 +12,7 @@ export interface RecallOptions<R extends object> {
   keyOf(row: R): { companyId: string; name: string };
   /** False for rows that must be read each time. */
   keep?(row: R): boolean;
-  /** Most names; the one that was seen first goes first. */
+  /** Most names; those that were seen first go first. */
   max: number;
   forMs: number;
   /** A clock that never goes back. */
@@ -35,15 +36,13 @@ export interface Recall<R extends object> {
 
 /** Makes a bounded memory over a read. */
 export function makeRecall<R extends object>({ read, keyOf, keep, max, forMs, now }: RecallOptions<R>): Recall<R> {
-  const seen = new Map<string, { rows: R[]; at: number }>();
+  const seen = new BoundedMap<string, { rows: R[]; at: number }>(max);
   const known = (companyId: string, name: string): R[] | undefined => {
     const entry = seen.get(`${companyId}|${name}`);
     return entry && now() - entry.at <= forMs ? entry.rows : undefined;
   };
   const put = (key: string, rows: R[], at: number): void => {
     if (!rows.every((row) => keep?.(row) ?? true)) return;
-    const [oldest] = seen.size >= max ? seen.keys() : [];
-    if (oldest !== undefined) seen.delete(oldest);
     seen.set(key, { rows, at });
   };
 

@@ -1,4 +1,5 @@
 import type { Identity } from '../../platform/auth.ts';
+import { BoundedMap } from '../../platform/bounded-map.ts';
 import { monotonicMs, now, nowMs } from '../../platform/clock.ts';
 import { inCompany } from '../../platform/context.ts';
 import type { Row } from '../../platform/db/collection.ts';
@@ -19,9 +20,9 @@ interface Known {
   readonly loadedAtMs: number;
 }
 
-const known = new Map<string, Known>();
+const known = new BoundedMap<string, Known>(MAX_KEYS);
 const loading = new Map<string, Promise<Known | undefined>>();
-const noted = new Map<string, number>();
+const noted = new BoundedMap<string, number>(MAX_KEYS);
 let generation = 0;
 
 /** Drops what is remembered of one key, or of all, also what is being loaded right now. */
@@ -61,7 +62,7 @@ function load(id: string): Promise<Known | undefined> {
   const work = read(id)
     .then((found) => {
       // A revocation that came meanwhile must not be hidden by what was read before it.
-      if (found && started === generation) remember(id, found);
+      if (found && started === generation) known.set(id, found);
       return found;
     })
     .finally(() => {
@@ -86,16 +87,10 @@ async function read(id: string): Promise<Known | undefined> {
   return { key, identity, loadedAtMs };
 }
 
-function remember(id: string, found: Known): void {
-  if (known.size >= MAX_KEYS) known.clear();
-  known.set(id, found);
-}
-
 /** At most one write a minute and key from each process; a use that cannot be noted refuses nobody. */
 async function noteUse(id: string): Promise<void> {
   const last = noted.get(id) ?? 0;
   if (nowMs() - last < USE_EVERY_MS) return;
-  if (noted.size >= MAX_KEYS) noted.clear();
   noted.set(id, nowMs());
   await apiKeyUses.change({ _id: id }, { $set: { lastUsedAt: now() } }, { upsert: true }).catch((error: unknown) => {
     runtime().log.warn('api_key.use_not_noted', { keyId: id, error });

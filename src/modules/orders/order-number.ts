@@ -1,3 +1,4 @@
+import { BoundedMap } from '../../platform/bounded-map.ts';
 import { numberBlocks } from './order.model.ts';
 
 interface Block {
@@ -10,7 +11,7 @@ const SMALL = 20;
 const LARGE = 200;
 const MAX_COMPANIES = 5_000;
 
-const blocks = new Map<string, Block>();
+const blocks = new BoundedMap<string, Block>(MAX_COMPANIES);
 const leasing = new Map<string, Promise<Block>>();
 
 /**
@@ -49,7 +50,6 @@ async function lease(companyId: string, size: number): Promise<Block> {
   const row = await numberBlocks.change({ _id: `order:${companyId}` }, { $inc: { next: size } }, { upsert: true });
   const end = FIRST + (row?.next ?? size);
   const block = { next: end - size, end };
-  if (blocks.size >= MAX_COMPANIES) for (const oldest of blocks.keys()) if (blocks.delete(oldest)) break;
   blocks.set(companyId, block);
   return block;
 }

@@ -1,5 +1,6 @@
 import { createHmac, createSecretKey, hkdfSync, randomBytes, type KeyObject } from 'node:crypto';
 import mongoose from 'mongoose';
+import { BoundedMap } from '../bounded-map.ts';
 import { now } from '../clock.ts';
 import { PLATFORM_COMPANY_ID } from '../context.ts';
 import { conflict, type AppError } from '../errors.ts';
@@ -92,8 +93,8 @@ const MAX_KEYS = 5_000;
 const STALE_MS = 1_000;
 const VAULT = 'keyvault';
 
-const byId = new Map<string, DataKey>();
-const newest = new Map<string, DataKey>();
+const byId = new BoundedMap<string, DataKey>(MAX_KEYS);
+const newest = new BoundedMap<string, DataKey>(MAX_KEYS);
 const pending = new Map<string, Promise<DataKey>>();
 let followed = false;
 let cachedFor = -1;
@@ -163,7 +164,7 @@ export function heldKey(id: string): DataKey {
   let key = byId.get(id);
   if (!key) {
     key = new DataKey(id);
-    remember(byId, id, key);
+    byId.set(id, key);
   }
   return key;
 }
@@ -217,7 +218,7 @@ export async function prepareKeys(owners: readonly KeyOwner[]): Promise<void> {
   for (const [name, row] of known) {
     if (row.wrapped === undefined) continue;
     const key = heldKey(row._id).take(row);
-    if (key.state === 'usable') remember(newest, name, key);
+    if (key.state === 'usable') newest.set(name, key);
   }
 }
 
@@ -283,7 +284,7 @@ function loadWritingKey(owner: KeyOwner): Promise<DataKey> {
       runtime().log.error('keys.locked', { keyId: key.id, companyId: owner.companyId, purpose: owner.purpose });
       throw new Error(`The data key ${key.id} cannot be opened: its key-encryption key is missing`);
     }
-    remember(newest, name, key);
+    newest.set(name, key);
     return key;
   };
   const running = pending.get(name) ?? load().finally(() => pending.delete(name));
@@ -308,10 +309,4 @@ async function makeKey({ companyId, purpose }: KeyOwner, generation: number): Pr
 
 function newKeyId(): string {
   return randomBytes(8).toString('hex');
-}
-
-function remember(cache: Map<string, DataKey>, name: string, key: DataKey): void {
-  const [oldest] = cache.size >= MAX_KEYS ? cache.keys() : [];
-  if (oldest !== undefined) cache.delete(oldest);
-  cache.set(name, key);
 }

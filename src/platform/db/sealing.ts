@@ -122,9 +122,9 @@ function sealedRow({ collection, outer, arrays }: Layout, row: StoredRow, seal: 
   const { stored, shown, masks, blind } = sealedIn(row, outer, seal);
   for (const path in stored) unsealed(collection, path, stored[path]);
   for (const { path, inside } of arrays) {
-    const elements = above(row, path)?.[path[path.length - 1] ?? ''];
-    if (!Array.isArray(elements)) continue;
-    const sealed = elements.map((element: unknown) => sealedElement(inside, element, seal));
+    const elements = arrayAt(row, path);
+    if (!elements) continue;
+    const sealed = elements.map((element) => sealedElement(inside, element, seal));
     replaceIn(stored, path, () => sealed.map((element) => element.stored));
     replaceIn(shown, path, () => sealed.map((element) => element.shown));
   }
@@ -158,8 +158,12 @@ async function openRows({ collection, outer, arrays }: Layout, rows: readonly Pl
 }
 
 function elementsOf(row: Plain, array: readonly string[]): Plain[] {
-  const found = above(row, array)?.[array[array.length - 1] ?? ''];
-  return Array.isArray(found) ? (found as unknown[]).filter((e): e is Plain => typeof e === 'object' && e !== null) : [];
+  return (arrayAt(row, array) ?? []).filter((e): e is Plain => typeof e === 'object' && e !== null);
+}
+
+function arrayAt(row: object, path: readonly string[]): unknown[] | undefined {
+  const found = above(row, path)?.[path[path.length - 1] ?? ''];
+  return Array.isArray(found) ? found : undefined;
 }
 
 interface Opening {
