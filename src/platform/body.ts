@@ -1,10 +1,13 @@
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
-import { AppError, invalid, invalidFields } from './errors.ts';
+import { AppError, invalid, invalidFields, unavailable } from './errors.ts';
 
 export const MAX_BODY_BYTES = 1_048_576;
 
-/** Reads a whole body; 413 `body_too_large` as soon as it exceeds the limit, without keeping the rest. */
+/**
+ * Reads a whole body; 413 `body_too_large` as soon as it exceeds the limit, without keeping the rest, 503 `caller_gave_up` when
+ * the connection closes before its end.
+ */
 export function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
   const declared = Number(request.headers['content-length'] ?? 0);
   if (declared > maxBytes) return Promise.reject(tooLarge(maxBytes));
@@ -24,15 +27,16 @@ export function readBody(request: IncomingMessage, maxBytes: number): Promise<Bu
       return undefined;
     });
     request.once('end', () => resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, size)));
-    request.once('error', reject);
+    request.once('error', (error) => reject(cutOff(error)));
     request.once('close', () => {
       if (!request.readableEnded) reject(cutOff());
     });
   });
 }
 
-function cutOff(): Error {
-  return new Error('The connection was closed within the body');
+/** Nobody is left to hear of it: a line in the log, and no fault of ours. */
+function cutOff(cause?: unknown): AppError {
+  return unavailable('caller_gave_up', 'The caller closed the connection within the body', 1, cause);
 }
 
 function tooLarge(maxBytes: number): AppError {
