@@ -2,12 +2,12 @@ import { strict as assert } from 'node:assert';
 import { randomBytes } from 'node:crypto';
 import { listKeys } from '../../src/platform/db/key-admin.ts';
 import { retireKeys } from '../../src/platform/db/key-retire.ts';
-import type { KeyOwner } from '../../src/platform/db/keyring.ts';
+import { heldKey, writingKey, type KeyOwner } from '../../src/platform/db/keyring.ts';
 import { openBytes, sealBytes } from '../../src/platform/db/sealed-bytes.ts';
 import { newId } from '../../src/platform/ids.ts';
 import { pdf } from '../support/kyc.ts';
 import { cli, cliDone } from '../support/legacy.ts';
-import { killAll, spawnService, startProcess } from '../support/process.ts';
+import { killAll, spawnService, startProcess, until } from '../support/process.ts';
 import { makeOrder } from '../support/shipping.ts';
 import { PRODUCT } from '../support/shop.ts';
 import { startWorld, type Answer, type Merchant, type World } from '../support/world.ts';
@@ -152,5 +152,19 @@ describe('requirement 5: keys are replaced everywhere, through the command line,
     const read = await readOrder(service.api);
     assert.deepEqual([read.status, read.body.customer], [200, order.customer]);
     await service.stop();
+  });
+
+  it('a process that stood still asks the vault again: a key may have been rotated and retired meanwhile', async () => {
+    await writingKey(ownerOf());
+    assert.equal(writingKey(ownerOf()) instanceof Promise, false);
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5_100);
+    const asked = writingKey(ownerOf());
+    const [newestRow] = await rows('keyvault').find({ companyId: shop.companyId, purpose: 'company' }).sort({ generation: -1 }).limit(1).toArray();
+    assert.ok(asked instanceof Promise);
+    assert.equal((await asked).id, newestRow?._id);
+    await rows('keyvault').deleteOne({ _id: String(newestRow?._id) });
+    const held = heldKey(String(newestRow?._id));
+    await until('the key is closed here too', () => held.state === 'missing');
+    assert.notEqual((await writingKey(ownerOf())).id, held.id);
   });
 });

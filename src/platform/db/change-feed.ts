@@ -1,5 +1,6 @@
 import type mongoose from 'mongoose';
 import { database } from './connect.ts';
+import { monotonicMs } from '../clock.ts';
 import { pause } from '../pause.ts';
 import { runtime } from '../runtime.ts';
 
@@ -31,6 +32,19 @@ const followers = new Set<Follower>();
 let gathering = false;
 let current: { stop: AbortController; stream: Stream } | undefined;
 let turn: Promise<void> = Promise.resolve();
+let told = 0;
+let caughtUpAt = -Infinity;
+
+/** An idle stream answers once a second. */
+const MOST_LAG_MS = 5_000;
+
+/**
+ * Whether all that was committed a few seconds ago has been heard. False in a process that was stopped for a while or has
+ * much to catch up with: what it remembers may be long changed, and a stream that stands still breaks late.
+ */
+export function hearsAll(): boolean {
+  return monotonicMs() - caughtUpAt < MOST_LAG_MS;
+}
 
 /**
  * Follows committed changes of a collection, by all processes, for caches in memory. Resolves when the first load is
@@ -84,6 +98,20 @@ async function reopen(): Promise<void> {
   void listen(stream, stop.signal);
 }
 
+/** An empty answer says that nothing had happened when it was asked for, which is right after the answer before. */
+function noteAnswers(stream: Stream): void {
+  let askedAt = monotonicMs();
+  caughtUpAt = askedAt;
+  stream.on('resumeTokenChanged', () => {
+    const [before, asked] = [told, askedAt];
+    askedAt = monotonicMs();
+    // The token changes with every change that is heard, too: then it is told before the next turn.
+    setImmediate(() => {
+      if (told === before) caughtUpAt = Math.max(caughtUpAt, asked);
+    });
+  });
+}
+
 async function listen(first: Stream, signal: AbortSignal): Promise<void> {
   let stream = first;
   while (!signal.aborted) {
@@ -109,6 +137,7 @@ async function listen(first: Stream, signal: AbortSignal): Promise<void> {
 }
 
 function tell(change: FeedChange<unknown>): void {
+  told += 1;
   for (const follower of followers) if ([follower.collection].flat().includes(change.collection)) follower.onChange(change as FeedChange<never>);
 }
 
@@ -132,5 +161,6 @@ async function open(): Promise<Stream> {
     await stream.close().catch(() => undefined);
     throw error;
   }
+  noteAnswers(stream);
   return stream;
 }

@@ -5,7 +5,7 @@ import { now } from '../clock.ts';
 import { PLATFORM_COMPANY_ID } from '../context.ts';
 import { conflict, type AppError } from '../errors.ts';
 import { runtime } from '../runtime.ts';
-import { followChanges } from './change-feed.ts';
+import { followChanges, hearsAll } from './change-feed.ts';
 import { connection, connectionCount, database } from './connect.ts';
 import { isDuplicateKey } from './duplicate-key.ts';
 import { unwrapKey, wrapKey } from './key-wrap.ts';
@@ -134,8 +134,9 @@ export async function followKeys(): Promise<() => Promise<void>> {
       followed = false;
     },
     onChange({ id, row }) {
-      if (row?.generation === undefined) return;
-      newest.delete(ownerName(row));
+      if (row && row.generation === undefined) return;
+      if (row) newest.delete(ownerName(row));
+      // Retired without a row: what it sealed is not opened here any more either.
       byId.get(id)?.take(row);
     },
   });
@@ -172,7 +173,8 @@ export function heldKey(id: string): DataKey {
 /** True when a key's state may be relied on without asking the vault. */
 function isSettled(key: DataKey): boolean {
   if (key.state === 'unknown') return false;
-  return (followed && key.state !== 'missing' && key.checkedAt > 0) || key.checkedAt + STALE_MS > performance.now();
+  // A process that was stopped for a while must not seal with a key that was retired meanwhile.
+  return (followed && hearsAll() && key.state !== 'missing' && key.checkedAt > 0) || key.checkedAt + STALE_MS > performance.now();
 }
 
 /** Asks the vault for keys that are unknown or known too long; one read for all of them. */

@@ -1,4 +1,4 @@
-import { followChanges } from './change-feed.ts';
+import { followChanges, hearsAll } from './change-feed.ts';
 import type { Change } from './tx.ts';
 import type { RowNews } from '../versioned-cache.ts';
 
@@ -22,7 +22,7 @@ export interface WatchOptions {
 }
 
 export interface Watch {
-  /** False while changes of other processes go unheard: before the start, after the stop, and while the stream is broken. */
+  /** False while changes of other processes go unheard: before the start, after the stop, and while the stream is broken or far behind. */
   live(): boolean;
   /** Listens until the answered function is called, and forgets everything then. */
   start(): Promise<() => Promise<void>>;
@@ -51,7 +51,7 @@ export function makeWatch({ collections, onChange, onGap }: WatchOptions): Watch
     onGap();
   };
   return {
-    live: () => live,
+    live: () => live && hearsAll(),
     async start() {
       const unfollow = await followChanges<Record<string, unknown>>({
         collection: collections,
