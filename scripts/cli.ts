@@ -1,6 +1,7 @@
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { ConfigError, describeConfig, loadConfig } from '../src/config.ts';
 import { AppError } from '../src/platform/errors.ts';
+import { isId } from '../src/platform/ids.ts';
 import { SetupError } from '../src/platform/embedded/setup-error.ts';
 import { MIGRATION_NAMES } from '../src/platform/db/migration-names.ts';
 import { STAFF_ROLES, type StaffRole } from '../src/platform/permissions.ts';
@@ -10,6 +11,11 @@ import { say, table } from './lib/output.ts';
 
 /** What commander refuses: an unknown command or option, a missing argument. It has said why itself. */
 const WRONG_USE = 2;
+
+function companyId(value: string): string {
+  if (!isId(value)) throw new InvalidArgumentError('It is the 24-character id of a company.');
+  return value;
+}
 
 /** An empty name would be the folder in which somebody happens to stand. */
 function folder(name: string): string {
@@ -181,7 +187,7 @@ jobs
   });
 
 const keys = program.command('keys').description('data keys of sealed values; every command may run while the service does');
-const company = ['--company <id>', 'only this company’s'] as const;
+const company = ['--company <id>', 'only this company’s', companyId] as const;
 keys
   .command('list')
   .description('data keys with their generation and state, never the keys themselves')

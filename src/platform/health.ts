@@ -1,8 +1,10 @@
 import Joi from 'joi';
 import { breakerStates } from './breaker.ts';
 import { monotonicMs, now } from './clock.ts';
+import { PLATFORM_COMPANY_ID } from './context.ts';
 import { secretsFit } from './db/canary.ts';
 import { connection } from './db/connect.ts';
+import { writingKey } from './db/keyring.ts';
 import { isMigrated } from './db/migration-state.ts';
 import { AppError, unauthenticated } from './errors.ts';
 import { sameText } from './ids.ts';
@@ -45,6 +47,8 @@ async function databaseIsMigrated(): Promise<undefined> {
 
 async function keysAreOurs(): Promise<undefined> {
   if (!(await secretsFit())) throw new Error('the secrets are not those of this database');
+  // A rotation under a key-encryption key that this process does not have stops every write.
+  await writingKey({ companyId: PLATFORM_COMPANY_ID, purpose: 'system' });
 }
 
 async function queueAge(): Promise<string> {

@@ -9,7 +9,7 @@ import { pdf } from '../support/kyc.ts';
 import { cli, cliDone } from '../support/legacy.ts';
 import { killAll, spawnService, startProcess, until } from '../support/process.ts';
 import { makeOrder } from '../support/shipping.ts';
-import { PRODUCT } from '../support/shop.ts';
+import { orderBody, PRODUCT } from '../support/shop.ts';
 import { startWorld, type Answer, type Merchant, type World } from '../support/world.ts';
 
 type Plain = Record<string, unknown> & { _id: string };
@@ -141,6 +141,26 @@ describe('requirement 5: keys are replaced everywhere, through the command line,
       assert.ok((data as { subject: string }[]).some((mail) => subject.test(mail.subject)), String(subject));
     }
     assert.deepEqual((await cliDone(['keys', 'retire'], { env })).lines.at(-1), { retired: 0, kept: 0 });
+  });
+
+  it('a rotation under a key-encryption key that a process lacks makes it not ready, and writes are 503 until it is undone', async () => {
+    const write = () => world.api('POST', '/v1/orders', { token: shop.token, key: newId(), body: orderBody([{ sku: 'TOY-1', name: 'Toy', quantity: 1, unitPricePaise: 100 }]) });
+    await cliDone(['keys', 'rotate'], { env: { ...env, ENCRYPTION_KEYS: `${NEW},${OLD}` } });
+    await until('not ready', async () => (await world.api('GET', '/health/ready')).status === 503);
+    const refused = await write();
+    assert.deepEqual([refused.status, refused.body.error.code], [503, 'keys_locked']);
+    await cliDone(['keys', 'rewrap'], { env: { ...env, ENCRYPTION_KEYS: `${OLD},${NEW}` } });
+    await until('ready again', async () => (await world.api('GET', '/health/ready')).status === 200);
+    assert.equal((await write()).status, 201);
+  });
+
+  it('a mistyped company is no work done', async () => {
+    for (const command of ['list', 'rotate', 'reencrypt', 'retire']) {
+      const [wrong, unknown] = [await cli(['keys', command, '--company', 'xyz'], { env }), await cli(['keys', command, '--company', newId()], { env })];
+      assert.deepEqual([wrong.code, unknown.code], [2, 1], command);
+      assert.match(wrong.err, /24-character id/);
+      assert.match(unknown.err, /There is no such company/);
+    }
   });
 
   it('a start without the key-encryption key that is still needed is refused and names it; after rewrap the old one can go', async () => {

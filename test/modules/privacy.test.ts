@@ -2,10 +2,14 @@ import { strict as assert } from 'node:assert';
 import { Secret, TOTP } from 'otpauth';
 import { gunzipSync } from 'node:zlib';
 import { createOperator } from '../../src/modules/identity/index.ts';
-import { askCompanyErasure, cancelCompanyErasure } from '../../src/modules/privacy/company.service.ts';
+import { openOrderNumbers } from '../../src/modules/orders/index.ts';
+import { askCompanyErasure, cancelCompanyErasure, runCompanyErasure } from '../../src/modules/privacy/company.service.ts';
 import { PLATFORM_COMPANY_ID, systemCtx } from '../../src/platform/context.ts';
 import { declaredCollections } from '../../src/platform/db/collection.ts';
+import { forgetKeys, rotateKey, writingKey } from '../../src/platform/db/keyring.ts';
+import { newId } from '../../src/platform/ids.ts';
 import { aadhaarOf, panOf } from '../support/kyc.ts';
+import { until } from '../support/process.ts';
 import { book, fund, makeOrder, makeShipment } from '../support/shipping.ts';
 import { ADDRESS } from '../support/shop.ts';
 import { PASSWORD, startWorld, type Answer, type Merchant, type World } from '../support/world.ts';
@@ -269,10 +273,54 @@ describe('privacy', function () {
     const root = await world.api('POST', '/v1/auth/login', { body: { email: 'root@dakiya.test', password: PASSWORD } });
     const suspended = await world.api('PATCH', `/v1/admin/companies/${left.companyId}`, { token: root.body.accessToken, ifMatch: shown.version, body: { status: 'suspended', reason: 'court' } });
     assert.equal(suspended.status, 200, JSON.stringify(suspended.body));
+    const active = await world.api('PATCH', `/v1/admin/companies/${left.companyId}`, { token: root.body.accessToken, ifMatch: suspended.body.version, body: { status: 'active' } });
+    assert.deepEqual([active.status, active.body.error.code], [409, 'data_erased']);
+    assert.equal(await rotateKey({ companyId: left.companyId, purpose: 'company' }), undefined);
+    // As a rotation would that had listed the keys before: it opens nothing for the company.
+    const closed = keys[0] ?? assert.fail();
+    await world.db.collection('keyvault').insertOne({ ...closed, _id: 'later' as never, generation: 99, wrapped: 'AAAA', closed: undefined } as never);
+    forgetKeys();
+    await assert.rejects(async () => writingKey({ companyId: left.companyId, purpose: 'company' }), { code: 'data_erased' });
+    await world.db.collection('keyvault').deleteOne({ _id: 'later' as never });
     const anew = await world.api('POST', '/v1/auth/register', { body: { companyName: 'Again', name: 'Asha Rao', email: left.email, phone: '9800012345', password: PASSWORD } });
     assert.equal(anew.status, 201, JSON.stringify(anew.body));
     assert.equal((await world.api('GET', `/track/${shipment.awb}`)).status, 200);
     assert.equal((await world.api('GET', `/v1/track/${shipment.awb}`)).status, 200);
+  });
+
+  it('R11 an order that comes while the account closes keeps its customer: the erasure waits, and the account is open again', async () => {
+    const busy = await world.merchant();
+    const ctx = systemCtx('test', busy.companyId);
+    await askCompanyErasure(ctx, 'we close', 0);
+    const erasure = await world.db.collection('erasures').findOne({ companyId: busy.companyId });
+    const running = runCompanyErasure(ctx, String(erasure?._id));
+    const status = async () => (await world.db.collection('companies').findOne({ _id: busy.companyId as never }))?.['status'] as string;
+    await until('the account is closed', async () => (await status()) === 'closed');
+    await world.db.collection('orders').insertOne({ _id: newId() as never, companyId: busy.companyId, orderNumber: 'LATE', status: 'placed' }, { bypassDocumentValidation: true });
+    await assert.rejects(running, { code: 'company_has_open_business' });
+    assert.equal(await status(), 'active');
+    assert.ok((await world.db.collection('keyvault').find({ companyId: busy.companyId }).toArray()).every((key) => key['wrapped'] !== undefined));
+    await world.db.collection('orders').deleteOne({ orderNumber: 'LATE' });
+  });
+
+  it('R11 lost and damaged parcels keep nobody: company and customer can be erased', async () => {
+    const unlucky = await world.merchant();
+    await fund(world, unlucky);
+    for (const scenario of ['lost', 'damaged']) {
+      const order = await makeOrder(world, unlucky, theirs);
+      assert.equal((await book(world, unlucky, { orderId: order.id })).status, 201);
+      await world.settle();
+      assert.ok((await openOrderNumbers(systemCtx('test', unlucky.companyId), 5)).length === 1);
+      const { awb } = (await world.db.collection('shipments').findOne({ orderId: order.id })) ?? assert.fail();
+      await world.api('POST', `/dev/sandbox/shipments/${String(awb)}/play`, { body: { scenario } });
+      await world.settle();
+      assert.equal((await world.db.collection('orders').findOne({ _id: order.id }))?.['status'], 'shipped');
+    }
+    assert.deepEqual(await openOrderNumbers(systemCtx('test', unlucky.companyId), 5), []);
+    const { body } = await post('/v1/privacy/customers/erase', { phone: theirs.customer.phone, reason: 'asked' }, unlucky.token);
+    assert.ok(body.id, JSON.stringify(body));
+    await world.settle();
+    assert.deepEqual((await world.api('GET', `/v1/privacy/erasures/${body.id}`, { token: unlucky.token })).body.counts.orders, 2);
   });
 
   it('R11 of many who ask for a company\'s erasure at once one does, and taking it back leaves none', async () => {

@@ -305,7 +305,7 @@ describe('sealed values', () => {
     it('what the old key sealed stays readable; what is written is sealed with the new one', async () => {
       const row = await add(full());
       const old = String((await raw(row._id))['pan']).split('.')[1];
-      const key = await rotateKey({ companyId: ctx.companyId, purpose: 'company' });
+      const key = (await rotateKey({ companyId: ctx.companyId, purpose: 'company' })) ?? assert.fail();
       const changed = await change(row, { $set: { guardian: seal(PERSON) } });
       assert.deepEqual(revealed(changed), ALL);
       const stored = await raw(row._id);

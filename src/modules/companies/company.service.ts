@@ -12,7 +12,7 @@ import { normalizeLocation, sealPlace } from './company.rules.ts';
 /** Opens a company's account inside the caller's transaction; the ctx's company id becomes its id. */
 export async function createCompany(tx: Tx, { name, email, phone }: { name: string; email: string; phone: string }): Promise<Row<Company>> {
   const company = await companies.insert(tx, { _id: tx.companyId, name, email: seal(email), phone: seal(phone), status: 'active', kycStatus: 'not_started' });
-  tx.emit({ type: 'company.registered', key: tx.companyId, payload: { name } });
+  tx.emit({ type: 'company.registered', key: tx.companyId, payload: {} });
   return company;
 }
 

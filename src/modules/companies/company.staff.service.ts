@@ -1,6 +1,7 @@
 import { now } from '../../platform/clock.ts';
 import { acrossCompanies, inCompany, type Ctx, type OutsideTx } from '../../platform/context.ts';
 import type { Filter, Row } from '../../platform/db/collection.ts';
+import { dataErased, isErased } from '../../platform/db/keyring.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { stale } from '../../platform/errors.ts';
 import type { Page, PageRequest } from '../../platform/pagination.ts';
@@ -37,11 +38,12 @@ export async function getAnyCompany(ctx: Ctx, id: string): Promise<Row<Company>>
 
 /**
  * Suspends, closes or reopens a company under the version that was seen; `company.status_changed` then ends its
- * sessions. The status it has already changes nothing.
+ * sessions. The status it has already changes nothing. An erased one is never active again: 409 `data_erased`.
  */
 export async function changeCompanyStatus(ctx: OutsideTx, id: string, decision: StatusDecision, version: number): Promise<Row<Company>> {
   const { status } = decision;
   const reason = decision.reason === undefined ? undefined : normalizeReason(decision.reason);
+  if (status === 'active' && (await isErased(id))) throw dataErased();
   return withTransaction(inCompany(ctx, id), async (ctx) => {
     const seen = await companies.get(ctx, id);
     if (seen.version !== version) throw stale('company', seen.version);

@@ -36,6 +36,7 @@ export {
   isRtoDue,
   isShipmentStatus,
   isTerminal,
+  TERMINAL_STATUSES,
   manualStatusRefusal,
   ndrActionRefusal,
   NDR_ACTIONS,

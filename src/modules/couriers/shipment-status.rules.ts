@@ -58,14 +58,9 @@ export const MAX_DELIVERY_ATTEMPTS = 3;
 
 const RANK: ReadonlyMap<string, number> = new Map(SHIPMENT_STATUSES.map((status, index) => [status, index]));
 const REASONS: ReadonlySet<string> = new Set(NDR_REASONS);
-const TERMINAL: ReadonlySet<ShipmentStatus> = new Set([
-  'delivered',
-  'rto_delivered',
-  'cancelled',
-  'lost',
-  'damaged',
-  'destroyed',
-]);
+/** How a parcel ends. */
+export const TERMINAL_STATUSES: readonly ShipmentStatus[] = ['delivered', 'rto_delivered', 'cancelled', 'lost', 'damaged', 'destroyed'];
+const TERMINAL: ReadonlySet<ShipmentStatus> = new Set(TERMINAL_STATUSES);
 const RTO: ReadonlySet<ShipmentStatus> = new Set([
   'rto_initiated',
   'rto_in_transit',

@@ -17,7 +17,7 @@ export { endCompanyAccess } from './end-access.service.ts';
 export { contactsOf, mailReceivers } from './contact.queries.ts';
 export { noteKyc, ownersOf, peopleOfKyc } from './owner.service.ts';
 export { assertFresh, type Proofs } from './reauth.service.ts';
-export { shutOut, switchOffMfa, unlockUser } from './staff.service.ts';
+export { endCompanySessions, shutOut, switchOffMfa, unlockUser } from './staff.service.ts';
 export type { User } from './user.model.ts';
 
 export const identityModule: Module = {

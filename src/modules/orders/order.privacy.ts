@@ -4,11 +4,16 @@ import { seal } from '../../platform/db/sealed.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { now } from '../../platform/clock.ts';
 import { ERASED, type CustomerData, type CustomerKeys } from '../../platform/privacy.ts';
+import { TERMINAL_STATUSES } from '../couriers/index.ts';
 import { ORDER_BOUNDS, orders, type Address, type Customer, type Order, type OrderStatus, type SealedAddress, type SealedCustomer } from './order.model.ts';
 
 const ROWS_A_STEP = 50;
 const MOST_OPEN = 20;
-const OPEN: readonly OrderStatus[] = ['draft', 'pending_payment', 'placed', 'confirmed', 'partially_shipped', 'shipped'];
+const OPEN: readonly OrderStatus[] = ['draft', 'pending_payment', 'placed', 'confirmed', 'partially_shipped'];
+const UNDER_WAY = { $elemMatch: { status: { $nin: TERMINAL_STATUSES } } };
+/** A shipped order whose every parcel was lost or damaged stays shipped; nothing will come of it any more. */
+const IS_OPEN: Filter<Order> = { $or: [{ status: { $in: OPEN } }, { status: 'shipped', shipments: UNDER_WAY }] };
+const IS_ENDED: Filter<Order> = { status: { $nin: OPEN }, $or: [{ status: { $ne: 'shipped' } }, { shipments: { $not: UNDER_WAY } }] };
 
 /** What stands in the place of an erased customer. */
 export function erasedCustomer(): SealedCustomer {
@@ -27,8 +32,7 @@ function ofCustomer(ctx: Ctx, { phone, email }: CustomerKeys): Filter<Order> {
 
 /** Numbers of the company's orders that are not ended, some at most; of one customer when keys are given. */
 export async function openOrderNumbers(ctx: Ctx, most: number, customer?: CustomerKeys): Promise<string[]> {
-  const open: Filter<Order> = { status: { $in: OPEN } };
-  const found = await orders.find(ctx, customer ? { $and: [ofCustomer(ctx, customer), open] } : open, { limit: most, fields: ['orderNumber'] });
+  const found = await orders.find(ctx, customer ? { $and: [ofCustomer(ctx, customer), IS_OPEN] } : IS_OPEN, { limit: most, fields: ['orderNumber'] });
   return found.map((order) => order.orderNumber);
 }
 
@@ -48,7 +52,7 @@ export const orderPrivacy: CustomerData = {
   open: (ctx, customer) => openOrderNumbers(ctx, MOST_OPEN, customer),
   async erase(ctx, customer) {
     return withTransaction(ctx, async (ctx) => {
-      const some = await orders.find(ctx, { $and: [ofCustomer(ctx, customer), { status: { $nin: OPEN } }] }, { limit: ROWS_A_STEP });
+      const some = await orders.find(ctx, { $and: [ofCustomer(ctx, customer), IS_ENDED] }, { limit: ROWS_A_STEP });
       for (const order of some) await eraseOrder(ctx, order);
       return some.length;
     });

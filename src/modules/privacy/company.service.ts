@@ -6,10 +6,11 @@ import { destroyKeys } from '../../platform/db/keyring.ts';
 import { seal } from '../../platform/db/sealed.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
 import { conflict, invalidFields, notFound } from '../../platform/errors.ts';
+import { pause } from '../../platform/pause.ts';
 import { runtime } from '../../platform/runtime.ts';
 import { noteSecurityEvent } from '../audit/index.ts';
 import { changeCompanyStatus, getAnyCompany } from '../companies/index.ts';
-import { endCompanyAccess } from '../identity/index.ts';
+import { endCompanyAccess, endCompanySessions } from '../identity/index.ts';
 import { openOrderNumbers } from '../orders/index.ts';
 import { ownWallet } from '../wallet/index.ts';
 import { erasures, type Erasure } from './privacy.model.ts';
@@ -17,6 +18,8 @@ import { erasures, type Erasure } from './privacy.model.ts';
 export const ERASE_COMPANY = 'privacy.erase_company';
 const ROWS_A_STEP = 200;
 const MOST_NAMED = 20;
+/** Until other processes have heard that access has ended, and what they had begun is committed. */
+const LAST_ORDERS_MS = 2_000;
 
 /**
  * Asks for the erasure of the ctx's company. It waits COMPANY_ERASURE_DAYS, in which the owner may take it back. Refuses
@@ -88,11 +91,7 @@ export async function runCompanyErasure(ctx: OutsideTx, erasureId: string): Prom
 
 /** From here on there is no way back: status, keys and the state of the erasure change together. */
 async function begin(ctx: OutsideTx, erasure: Row<Erasure>): Promise<void> {
-  if (erasure.state === 'waiting') {
-    await assertNothingOpen(ctx);
-    const company = await getAnyCompany(ctx, ctx.companyId);
-    if (company.status !== 'closed') await changeCompanyStatus(ctx, ctx.companyId, { status: 'closed', reason: 'erased' }, company.version);
-  }
+  if (erasure.state === 'waiting') await closeCompany(ctx);
   await withTransaction(ctx, async (ctx) => {
     const seen = await erasures.get(ctx, erasure._id);
     if (seen.state === 'cancelled') throw begun();
@@ -101,6 +100,24 @@ async function begin(ctx: OutsideTx, erasure: Row<Erasure>): Promise<void> {
     await noteSecurityEvent(ctx, { type: 'security.keys_destroyed', details: { erasureId: seen._id } });
     await erasures.update(ctx, seen._id, { $set: { state: 'running' } }, { version: seen.version });
   });
+}
+
+/**
+ * Closes the account, and looks once more when nobody can come any more: what was begun before would lose its customer. The
+ * company is as it was when something has come in between.
+ */
+async function closeCompany(ctx: OutsideTx): Promise<void> {
+  await assertNothingOpen(ctx);
+  const { status, version } = await getAnyCompany(ctx, ctx.companyId);
+  const closed = status === 'closed' ? undefined : await changeCompanyStatus(ctx, ctx.companyId, { status: 'closed', reason: 'erased' }, version);
+  await endCompanySessions(ctx);
+  await pause(LAST_ORDERS_MS);
+  try {
+    await assertNothingOpen(ctx);
+  } catch (error) {
+    if (closed) await changeCompanyStatus(ctx, ctx.companyId, { status }, closed.version);
+    throw error;
+  }
 }
 
 async function eraseStep(ctx: OutsideTx, id: string, at: { collection: string; after: string }): Promise<string | undefined> {

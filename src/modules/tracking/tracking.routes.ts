@@ -232,7 +232,7 @@ export const trackingDevRoutes = [
     body: shape<PlayRequest>({
       scenario: Joi.string().valid(...SCENARIOS).required(),
       disorder: Joi.string().valid(...DISORDERS),
-      speed: Joi.alternatives(Joi.string().valid('instant'), Joi.number().greater(0).max(1_000_000)),
+      speed: Joi.alternatives(Joi.string().valid('instant'), Joi.number().min(0.001).max(1_000_000)),
     }),
     response: shape<PlayView>({
       awb: Joi.string().required(),

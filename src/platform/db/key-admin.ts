@@ -37,12 +37,13 @@ export interface RotateOptions {
 /** Gives every owner (or those named) a new generation of its key; answers how many. What is sealed already stays readable. */
 export async function rotateKeys({ companyId, purpose, onProgress }: RotateOptions = {}): Promise<number> {
   const current = (await listKeys(companyId)).filter((key) => key.state === 'current' && (purpose === undefined || key.purpose === purpose));
+  let rotated = 0;
   for (const [i, key] of current.entries()) {
-    await rotateKey({ companyId: key.companyId, purpose: key.purpose });
+    if (await rotateKey({ companyId: key.companyId, purpose: key.purpose })) rotated += 1;
     onProgress?.(i + 1, current.length);
   }
   await forgetCheckpoint();
-  return current.length;
+  return rotated;
 }
 
 /**

@@ -3,7 +3,7 @@ import mongoose from 'mongoose';
 import { BoundedMap } from '../bounded-map.ts';
 import { now } from '../clock.ts';
 import { PLATFORM_COMPANY_ID } from '../context.ts';
-import { conflict, type AppError } from '../errors.ts';
+import { conflict, unavailable, type AppError } from '../errors.ts';
 import { runtime } from '../runtime.ts';
 import { followChanges, hearsAll } from './change-feed.ts';
 import { connection, connectionCount, database } from './connect.ts';
@@ -229,9 +229,10 @@ export function dataErased(): AppError {
   return conflict('data_erased', 'The personal data of this company has been erased');
 }
 
-/** The next generation of an owner's key: what is written from now on is sealed with it. */
-export async function rotateKey(owner: KeyOwner): Promise<DataKey> {
+/** The next generation of an owner's key: what is written from now on is sealed with it. None for a company that is erased. */
+export async function rotateKey(owner: KeyOwner): Promise<DataKey | undefined> {
   const row = await newestRow(owner);
+  if (row?.closed) return undefined;
   const key = await makeKey(owner, (row?.generation ?? 0) + 1);
   newest.delete(ownerName(owner));
   return key;
@@ -254,12 +255,18 @@ export async function destroyKeys(tx: Tx, companyId: string, purpose?: KeyPurpos
   for (const key of byId.values()) if (key.companyId === companyId) key.checkedAt = -Infinity;
 }
 
+/** Whether a company is erased: nothing of it is ever sealed again. */
+export async function isErased(companyId: string): Promise<boolean> {
+  return (await keyVault().findOne({ companyId, closed: true }, { projection: { _id: 1 } })) !== null;
+}
+
 function ownerName({ companyId, purpose }: KeyOwner): string {
   return purpose === 'system' ? purpose : `${companyId}|${purpose}`;
 }
 
+/** One that closes its owner comes before all others: a rotation may have made another one just then. */
 async function newestRow({ companyId, purpose }: KeyOwner): Promise<KeyRow | undefined> {
-  const [row] = await keyVault().find({ companyId: vaultCompany(companyId, purpose), purpose, generation: { $gte: 1 } }).sort({ generation: -1 }).limit(1).toArray();
+  const [row] = await keyVault().find({ companyId: vaultCompany(companyId, purpose), purpose, generation: { $gte: 1 } }).sort({ closed: -1, generation: -1 }).limit(1).toArray();
   return row;
 }
 
@@ -267,7 +274,7 @@ async function newestRow({ companyId, purpose }: KeyOwner): Promise<KeyRow | und
 async function newestRows(owners: readonly KeyOwner[]): Promise<Map<string, KeyRow>> {
   const purposes = [...new Set(owners.map(({ purpose }) => purpose))];
   const wanted = purposes.map((purpose) => ({ purpose, companyId: { $in: owners.filter((o) => o.purpose === purpose).map((o) => o.companyId) } }));
-  const rows = await keyVault().find({ $or: wanted, generation: { $gte: 1 } }).sort({ generation: 1 }).toArray();
+  const rows = await keyVault().find({ $or: wanted, generation: { $gte: 1 } }).sort({ closed: 1, generation: 1 }).toArray();
   return new Map(rows.map((row) => [ownerName(row), row]));
 }
 
@@ -284,7 +291,7 @@ function loadWritingKey(owner: KeyOwner): Promise<DataKey> {
     const key = usable ? heldKey(row._id).take(row) : await makeKey(owner, (row?.generation ?? 0) + 1);
     if (key.state !== 'usable') {
       runtime().log.error('keys.locked', { keyId: key.id, companyId: owner.companyId, purpose: owner.purpose });
-      throw new Error(`The data key ${key.id} cannot be opened: its key-encryption key is missing`);
+      throw unavailable('keys_locked', 'The key of this data cannot be opened here: ENCRYPTION_KEYS lacks the one that wraps it', 60);
     }
     newest.set(name, key);
     return key;
