@@ -136,5 +136,3 @@ function claimsOf(payload: jwt.JwtPayload): VerifiedClaims | undefined {
   const claims: VerifiedClaims = { sub, cid, role, sid, issuedAtMs: iat * 1_000, expiresAtMs: exp * 1_000, ...(epoch === undefined ? {} : { epoch }) };
   return Object.freeze(claims);
 }
-
-/** A sixteenth at once: taking the first entry of a Map again and again is slow. */

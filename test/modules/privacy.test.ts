@@ -303,6 +303,35 @@ describe('privacy', function () {
     await world.db.collection('orders').deleteOne({ orderNumber: 'LATE' });
   });
 
+  it('R11 an account that was closed for an erasure is open again when the process ended in between, or the owner took it back', async () => {
+    const lucky = await world.merchant();
+    const ctx = systemCtx('test', lucky.companyId);
+    const company = () => world.db.collection('companies').findOne({ _id: lucky.companyId as never });
+    const asked = await askCompanyErasure(ctx, 'we close', 7);
+    const cutOff = async (): Promise<void> => {
+      await world.db.collection('companies').updateOne({ _id: lucky.companyId as never }, { $set: { status: 'closed' }, $inc: { version: 1 } });
+      await world.db.collection('erasures').updateOne({ _id: asked._id as never }, { $set: { statusBefore: 'active' } });
+    };
+    await cutOff();
+    await world.db.collection('orders').insertOne({ _id: newId() as never, companyId: lucky.companyId, orderNumber: 'EARLY', status: 'placed' }, { bypassDocumentValidation: true });
+    await assert.rejects(runCompanyErasure(ctx, asked._id), { code: 'company_has_open_business' });
+    assert.equal((await company())?.['status'], 'active');
+    await world.db.collection('orders').deleteOne({ orderNumber: 'EARLY' });
+    await cutOff();
+    await cancelCompanyErasure(ctx);
+    await runCompanyErasure(ctx, asked._id);
+    assert.equal((await company())?.['status'], 'active');
+    assert.equal((await world.db.collection('erasures').findOne({ _id: asked._id as never }))?.['statusBefore'], undefined);
+    // Opened by our staff in the last moment: nothing is destroyed.
+    const again = await askCompanyErasure(ctx, 'we close', 7);
+    const running = runCompanyErasure(ctx, again._id);
+    await until('the account is closed', async () => (await company())?.['status'] === 'closed');
+    await world.db.collection('companies').updateOne({ _id: lucky.companyId as never }, { $set: { status: 'active' }, $inc: { version: 1 } });
+    await assert.rejects(running, { code: 'stale_version' });
+    assert.ok((await world.db.collection('keyvault').find({ companyId: lucky.companyId }).toArray()).every((key) => key['wrapped'] !== undefined));
+    await cancelCompanyErasure(ctx);
+  });
+
   it('R11 lost and damaged parcels keep nobody: company and customer can be erased', async () => {
     const unlucky = await world.merchant();
     await fund(world, unlucky);

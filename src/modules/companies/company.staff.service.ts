@@ -1,5 +1,5 @@
 import { now } from '../../platform/clock.ts';
-import { acrossCompanies, inCompany, type Ctx, type OutsideTx } from '../../platform/context.ts';
+import { acrossCompanies, inCompany, type Ctx, type OutsideTx, type Tx } from '../../platform/context.ts';
 import type { Filter, Row } from '../../platform/db/collection.ts';
 import { dataErased, isErased } from '../../platform/db/keyring.ts';
 import { withTransaction } from '../../platform/db/transaction.ts';
@@ -52,4 +52,10 @@ export async function changeCompanyStatus(ctx: OutsideTx, id: string, decision: 
     const why = reason === undefined ? { $unset: { statusReason: '' as const } } : {};
     return companies.update(ctx, id, { $set: { status, statusReason: reason, statusChangedAt: now() }, ...why }, { version });
   });
+}
+
+/** Holds the ctx's company closed for what this transaction does; 412 when it is open again. */
+export async function confirmClosed(tx: Tx): Promise<void> {
+  const guard = { where: { status: 'closed' as const }, otherwise: (row: Row<Company>) => stale('company', row.version) };
+  await companies.update(tx, tx.companyId, { $set: { statusChangedAt: now() } }, guard);
 }

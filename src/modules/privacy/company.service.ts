@@ -9,7 +9,7 @@ import { conflict, invalidFields, notFound } from '../../platform/errors.ts';
 import { pause } from '../../platform/pause.ts';
 import { runtime } from '../../platform/runtime.ts';
 import { noteSecurityEvent } from '../audit/index.ts';
-import { changeCompanyStatus, getAnyCompany } from '../companies/index.ts';
+import { changeCompanyStatus, confirmClosed, getAnyCompany } from '../companies/index.ts';
 import { endCompanyAccess, endCompanySessions } from '../identity/index.ts';
 import { openOrderNumbers } from '../orders/index.ts';
 import { ownWallet } from '../wallet/index.ts';
@@ -74,7 +74,8 @@ function begun(): ReturnType<typeof conflict> {
  */
 export async function runCompanyErasure(ctx: OutsideTx, erasureId: string): Promise<void> {
   const erasure = await erasures.findOne(ctx, { _id: erasureId });
-  if (!erasure || erasure.state === 'done' || erasure.state === 'cancelled') return;
+  if (!erasure || erasure.state === 'done') return;
+  if (erasure.state === 'cancelled') return reopenCompany(ctx, erasureId);
   await begin(ctx, erasure);
   await endCompanyAccess(ctx);
   const collections = erasableCollections();
@@ -89,35 +90,56 @@ export async function runCompanyErasure(ctx: OutsideTx, erasureId: string): Prom
   });
 }
 
-/** From here on there is no way back: status, keys and the state of the erasure change together. */
+/** From here on there is no way back: keys and the state of the erasure change together, on an account that is closed. */
 async function begin(ctx: OutsideTx, erasure: Row<Erasure>): Promise<void> {
-  if (erasure.state === 'waiting') await closeCompany(ctx);
-  await withTransaction(ctx, async (ctx) => {
-    const seen = await erasures.get(ctx, erasure._id);
-    if (seen.state === 'cancelled') throw begun();
-    if (seen.state === 'running') return;
-    await destroyKeys(ctx, ctx.companyId);
-    await noteSecurityEvent(ctx, { type: 'security.keys_destroyed', details: { erasureId: seen._id } });
-    await erasures.update(ctx, seen._id, { $set: { state: 'running' } }, { version: seen.version });
-  });
+  if (erasure.state === 'running') return;
+  try {
+    await closeCompany(ctx, erasure._id);
+    await withTransaction(ctx, async (ctx) => {
+      const seen = await erasures.get(ctx, erasure._id);
+      if (seen.state === 'cancelled') throw begun();
+      if (seen.state !== 'waiting') return;
+      await confirmClosed(ctx);
+      await destroyKeys(ctx, ctx.companyId);
+      await noteSecurityEvent(ctx, { type: 'security.keys_destroyed', details: { erasureId: seen._id } });
+      await erasures.update(ctx, seen._id, { $set: { state: 'running' }, $unset: { statusBefore: '' } }, { version: seen.version });
+    });
+  } catch (error) {
+    await reopenCompany(ctx, erasure._id);
+    throw error;
+  }
 }
 
 /**
- * Closes the account, and looks once more when nobody can come any more: what was begun before would lose its customer. The
- * company is as it was when something has come in between.
+ * Closes the account, and looks once more when nobody can come any more: what was begun before would lose its customer. What
+ * the company was is written down first, so that it is that again whatever comes in between.
  */
-async function closeCompany(ctx: OutsideTx): Promise<void> {
+async function closeCompany(ctx: OutsideTx, erasureId: string): Promise<void> {
   await assertNothingOpen(ctx);
   const { status, version } = await getAnyCompany(ctx, ctx.companyId);
-  const closed = status === 'closed' ? undefined : await changeCompanyStatus(ctx, ctx.companyId, { status: 'closed', reason: 'erased' }, version);
+  if (status !== 'closed') {
+    await withTransaction(ctx, async (ctx) => {
+      const seen = await erasures.get(ctx, erasureId);
+      if (seen.state !== 'waiting') throw begun();
+      await erasures.update(ctx, erasureId, { $set: { statusBefore: status } }, { version: seen.version });
+    });
+    await changeCompanyStatus(ctx, ctx.companyId, { status: 'closed', reason: 'erased' }, version);
+  }
   await endCompanySessions(ctx);
   await pause(LAST_ORDERS_MS);
-  try {
-    await assertNothingOpen(ctx);
-  } catch (error) {
-    if (closed) await changeCompanyStatus(ctx, ctx.companyId, { status }, closed.version);
-    throw error;
-  }
+  await assertNothingOpen(ctx);
+}
+
+/** The company is again what it was before an erasure that has not begun, or never will. */
+async function reopenCompany(ctx: OutsideTx, erasureId: string): Promise<void> {
+  const { state, statusBefore } = await erasures.get(ctx, erasureId);
+  if (statusBefore === undefined || state === 'running' || state === 'done') return;
+  const { status, version } = await getAnyCompany(ctx, ctx.companyId);
+  if (status === 'closed') await changeCompanyStatus(ctx, ctx.companyId, { status: statusBefore }, version);
+  await withTransaction(ctx, async (ctx) => {
+    const seen = await erasures.get(ctx, erasureId);
+    if (seen.statusBefore !== undefined) await erasures.update(ctx, erasureId, { $unset: { statusBefore: '' } }, { version: seen.version });
+  });
 }
 
 async function eraseStep(ctx: OutsideTx, id: string, at: { collection: string; after: string }): Promise<string | undefined> {

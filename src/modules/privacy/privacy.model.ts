@@ -1,6 +1,7 @@
 import { defineCollection } from '../../platform/db/collection.ts';
 import type { Sealed } from '../../platform/db/sealed.ts';
 import type { CustomerKeys } from '../../platform/privacy.ts';
+import type { CompanyStatus } from '../companies/index.ts';
 
 /** One erasure: of a customer's data, or of a company. It says how far it is, so that a job that was cut off goes on. */
 export interface Erasure {
@@ -18,6 +19,8 @@ export interface Erasure {
   customer?: Sealed<CustomerKeys>;
   /** How many rows of each kind were erased. */
   counts: Record<string, number>;
+  /** What the company was before its account was closed for this; set until its keys are destroyed or it is that again. */
+  statusBefore?: CompanyStatus;
   /** Up to where a company's rows are erased. */
   at?: { collection: string; after: string };
 }
@@ -33,6 +36,7 @@ export const erasures = defineCollection<Erasure>({
     dueAt: { type: Date, required: true },
     finishedAt: { type: Date },
     counts: { type: Object, required: true },
+    statusBefore: { type: String },
     at: { type: Object },
   },
   // Not under the company's key, which the erasure of a company destroys.

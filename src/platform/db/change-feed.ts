@@ -26,6 +26,12 @@ export interface FeedOptions<R> {
 type Follower = Omit<FeedOptions<unknown>, 'onChange'> & { onChange(change: FeedChange<never>): void };
 type Stream = mongoose.mongo.ChangeStream;
 
+/** A moment of the server's time that was asked for at `at`: whoever hears of a later change has heard all that was before. */
+interface Probe {
+  at: number;
+  serverTime?: mongoose.mongo.Timestamp;
+}
+
 const RETRY_MS = 500;
 
 const followers = new Set<Follower>();
@@ -34,9 +40,11 @@ let current: { stop: AbortController; stream: Stream } | undefined;
 let turn: Promise<void> = Promise.resolve();
 let told = 0;
 let caughtUpAt = -Infinity;
+let probe: Probe | undefined;
 
 /** An idle stream answers once a second. */
 const MOST_LAG_MS = 5_000;
+const PROBE_AFTER_MS = 2_000;
 
 /**
  * Whether all that was committed a few seconds ago has been heard. False in a process that was stopped for a while or has
@@ -99,9 +107,10 @@ async function reopen(): Promise<void> {
 }
 
 /** An empty answer says that nothing had happened when it was asked for, which is right after the answer before. */
-function noteAnswers(stream: Stream): void {
-  let askedAt = monotonicMs();
-  caughtUpAt = askedAt;
+function noteAnswers(stream: Stream, openedAt: number): void {
+  let askedAt = openedAt;
+  caughtUpAt = openedAt;
+  probe = undefined;
   stream.on('resumeTokenChanged', () => {
     const [before, asked] = [told, askedAt];
     askedAt = monotonicMs();
@@ -112,11 +121,28 @@ function noteAnswers(stream: Stream): void {
   });
 }
 
+/** Where something happens all the time no answer is empty: then now and then a change is compared with the server's time. */
+function noteHeard(clusterTime: mongoose.mongo.Timestamp | undefined): void {
+  told += 1;
+  if (probe?.serverTime && clusterTime && clusterTime.compare(probe.serverTime) >= 0) {
+    caughtUpAt = Math.max(caughtUpAt, probe.at);
+    probe = undefined;
+  }
+  if (probe || monotonicMs() - caughtUpAt < PROBE_AFTER_MS) return;
+  const asked: Probe = { at: monotonicMs() };
+  probe = asked;
+  const take = ({ operationTime }: mongoose.mongo.Document): void => void (asked.serverTime = operationTime as mongoose.mongo.Timestamp);
+  database().command({ ping: 1 }).then(take, () => {
+    if (probe === asked) probe = undefined;
+  });
+}
+
 async function listen(first: Stream, signal: AbortSignal): Promise<void> {
   let stream = first;
   while (!signal.aborted) {
     try {
       for await (const event of stream) {
+        noteHeard(event.clusterTime);
         if (!('documentKey' in event)) continue;
         const row = 'fullDocument' in event ? (event.fullDocument as unknown) : undefined;
         tell({ collection: event.ns.coll, id: String(event.documentKey._id), row: row ?? undefined });
@@ -137,7 +163,6 @@ async function listen(first: Stream, signal: AbortSignal): Promise<void> {
 }
 
 function tell(change: FeedChange<unknown>): void {
-  told += 1;
   for (const follower of followers) if ([follower.collection].flat().includes(change.collection)) follower.onChange(change as FeedChange<never>);
 }
 
@@ -149,6 +174,7 @@ function tellBreak(): void {
 async function open(): Promise<Stream> {
   const db = database();
   const ofAny = (collections: readonly string[]): object => ({ $in: collections.map((coll) => ({ db: db.databaseName, coll })) });
+  const openedAt = monotonicMs();
   const { operationTime } = await db.command({ ping: 1 });
   const all = [...followers];
   const wanted = all.map(({ collection, match }) => ({ $and: [{ ns: ofAny([collection].flat()) }, match] }));
@@ -161,6 +187,6 @@ async function open(): Promise<Stream> {
     await stream.close().catch(() => undefined);
     throw error;
   }
-  noteAnswers(stream);
+  noteAnswers(stream, openedAt);
   return stream;
 }
