@@ -3,14 +3,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import mongoose from 'mongoose';
 import { monotonicMs } from '../clock.ts';
 import { isListening, SET_NAME } from './mongod-process.ts';
+import { isAlive } from './process-table.ts';
 
 type Client = mongoose.mongo.MongoClient;
 
-const NOT_YET_INITIALIZED = 94;
-const ALREADY_INITIALIZED = 23;
-const CONFIGURATION_IN_PROGRESS = 109;
-const STILL_LOADING = new Set([NOT_YET_INITIALIZED, ALREADY_INITIALIZED, CONFIGURATION_IN_PROGRESS]);
 const POLL_MS = 20;
+/** A server that goes by what it has stored says so by then. */
+const INSIST_MS = 5_000;
 const KILLED = -1;
 
 /** How long a server may take until it is primary, recovery after a crash included. */
@@ -32,50 +31,45 @@ export async function connectTo(port: number, timeoutMs: number): Promise<Client
   }
 }
 
-/** Makes the server on this port the primary of its one-node set: initiates it, or moves it here from another port. */
-export async function becomePrimary(client: Client, port: number, limitMs: number): Promise<void> {
-  const admin = client.db('admin');
+/**
+ * Makes this server the primary of its one-node set: initiates it, or moves it here from another port. A server that finds
+ * itself removed from its set cuts all connections, so what fails is tried again while it lives.
+ */
+export async function becomePrimary(client: Client, { pid, port }: { pid: number; port: number }, limitMs: number): Promise<void> {
   const start = monotonicMs();
-  let tended = false;
+  const host = `127.0.0.1:${port}`;
   for (;;) {
-    const hello = await admin.command({ hello: 1 });
-    if (hello['isWritablePrimary'] === true) return;
-    if (!tended) tended = await tendConfiguration(client, port);
-    if (monotonicMs() - start > limitMs) {
-      throw new Error(`mongod on port ${port} did not become primary within ${limitMs / 1000} s`);
-    }
+    const waited = monotonicMs() - start;
+    const failed = await stepTo(client, host, waited > INSIST_MS).catch((error: unknown) => (error instanceof mongoose.mongo.MongoError ? error : Promise.reject(error)));
+    if (failed === undefined) return;
+    if (waited > limitMs || !isAlive(pid)) throw new Error(`mongod on port ${port} did not become primary within ${limitMs / 1000} s`, { cause: failed });
     await delay(POLL_MS);
   }
 }
 
-/** True once the set's configuration names this port; false while the server is still reading it. */
-async function tendConfiguration(client: Client, port: number): Promise<boolean> {
-  const host = `127.0.0.1:${port}`;
-  const stored = await client.db('local').collection('system.replset').findOne();
-  if (stored === null) {
-    const settings = { electionTimeoutMillis: 2_000 };
-    return await accepted(client, { replSetInitiate: { _id: SET_NAME, members: [{ _id: 0, host }], settings } });
-  }
-  const members: unknown = stored['members'];
-  if (!Array.isArray(members)) return false;
-  if (members[0]?.host === host) return true;
-  const { _id, version, settings } = stored;
-  const config = { _id, version: Number(version) + 1, settings, members: [{ _id: 0, host }] };
-  return await accepted(client, { replSetReconfig: config, force: true });
+/** Undefined when it is the primary, else what is still missing. */
+async function stepTo(client: Client, host: string, insist: boolean): Promise<Error | undefined> {
+  const hello = await client.db('admin').command({ hello: 1 });
+  if (hello['isWritablePrimary'] === true) return undefined;
+  const hosts: unknown = hello['hosts'];
+  if (!Array.isArray(hosts) || !hosts.includes(host)) await tendConfiguration(client, host, insist);
+  return new Error('It is no primary yet');
 }
 
 /**
- * False when the server refuses because it still reads its configuration. That takes seconds when a stranger on the
- * port that the configuration names accepts connections and does not answer: the server asks there whether it is itself.
+ * Has the set's configuration name this host. The server refuses while it still reads its configuration, which takes seconds
+ * when a stranger on the port named there accepts connections and does not answer: the server asks there whether it is itself.
+ * What it has stored may be ours already and not yet be what it goes by.
  */
-async function accepted(client: Client, command: mongoose.mongo.Document): Promise<boolean> {
-  try {
-    await client.db('admin').command(command);
-    return true;
-  } catch (error) {
-    if (error instanceof mongoose.mongo.MongoServerError && STILL_LOADING.has(Number(error.code))) return false;
-    throw error;
-  }
+async function tendConfiguration(client: Client, host: string, insist: boolean): Promise<void> {
+  const stored = await client.db('local').collection('system.replset').findOne();
+  if (stored !== null && stored['members']?.[0]?.host === host && !insist) return;
+  const members = [{ _id: 0, host }];
+  const command =
+    stored === null
+      ? { replSetInitiate: { _id: SET_NAME, members, settings: { electionTimeoutMillis: 2_000 } } }
+      : { replSetReconfig: { _id: stored['_id'], version: Number(stored['version']) + 1, settings: stored['settings'], members }, force: true };
+  await client.db('admin').command(command);
 }
 
 /** What a server says about itself, to recognise one that was started earlier. */
@@ -106,9 +100,9 @@ export async function untilPrimary(child: ChildProcess, port: number, limitMs = 
   const reached = connectTo(port, limitMs).then(async (client): Promise<Attempt> => {
     try {
       // The port may answer for a stranger while our own server is about to end because of it.
-      const { pid } = await identify(client);
+      const { pid } = await identify(client).catch(() => identify(client));
       if (pid !== child.pid) return await gone;
-      await becomePrimary(client, port, limitMs);
+      await becomePrimary(client, { pid, port }, limitMs);
       return { ok: true, pid };
     } finally {
       await client.close();

@@ -119,7 +119,7 @@ async function adopt(paths: Paths, note: Note, limitMs: number): Promise<Running
     try {
       const server = await identify(client);
       if (server.pid !== pid || server.dbPath !== paths.db) return undefined;
-      await becomePrimary(client, note.port, START_LIMIT_MS);
+      await becomePrimary(client, { pid, port: note.port }, START_LIMIT_MS);
       await writeNote(paths.note, { ...note, pid, established: true });
       return { pid, port: note.port };
     } catch {
