@@ -49,7 +49,7 @@ program
   .command('import')
   .description('import a file of orders (or products, pincodes, serviceability)')
   .argument('<file>', 'CSV or JSON lines; Shopify’s export is recognised by its header')
-  .option('--company <id>', 'the company; default: the demo company')
+  .option('--company <id>', 'the company; default: the demo company', companyId)
   .addOption(new Option('--kind <kind>', 'what the file holds').choices(['orders', 'products', 'pincodes', 'serviceability']).default('orders'))
   .addOption(new Option('--mode <mode>', 'what becomes of the file when a row is wrong').choices(['skip_invalid', 'all_or_nothing']).default('skip_invalid'))
   .option('--courier <courier>', 'whose serviceability, for --kind serviceability; default: sandbox')
@@ -66,7 +66,7 @@ program
   .option('--file <file>', 'the file of orders', 'data/samples/shopify-orders.csv')
   .option('--days <n>', 'simulated days', '10')
   .option('--seed <text>', 'another seed plays other parcels', 'dakiya')
-  .option('--company <id>', 'an existing company; default: a new one for this run')
+  .option('--company <id>', 'an existing company; default: a new one for this run', companyId)
   .addHelpText('after', '\nExample:\n  npm run -s dakiya -- simulate --file data/samples/shopify-orders.csv --days 10')
   .action(async (options: { file: string; days: string; seed: string; company?: string }) => {
     const { simulateCommand } = await import('./simulate.ts');

@@ -7,7 +7,6 @@ import { systemCtx, type OutsideTx } from '../src/platform/context.ts';
 import type { Row } from '../src/platform/db/collection.ts';
 import { removeFile } from '../src/platform/db/files.ts';
 import { AppError } from '../src/platform/errors.ts';
-import { isId } from '../src/platform/ids.ts';
 import { makeJobRunner } from '../src/platform/jobs.ts';
 import { pause } from '../src/platform/pause.ts';
 import { makeProgress, say, table, type Progress } from './lib/output.ts';
@@ -77,14 +76,13 @@ async function workOff(ctx: OutsideTx, id: string, io: ImportIo): Promise<Row<Im
   }
 }
 
-/** What is wrong with the file or the company's id, before anything is opened. */
-export async function wrongUse(file: string, company: string | undefined): Promise<string | undefined> {
+/** What is wrong with the file, before anything is opened. */
+export async function wrongUse(file: string): Promise<string | undefined> {
   const readable = await access(file).then(
     () => true,
     () => false,
   );
-  if (!readable || !(await stat(file)).isFile()) return `There is no file ${file} that can be read`;
-  return company === undefined || isId(company) ? undefined : '--company needs the 24-character id of a company';
+  return readable && (await stat(file)).isFile() ? undefined : `There is no file ${file} that can be read`;
 }
 
 /**
@@ -92,7 +90,7 @@ export async function wrongUse(file: string, company: string | undefined): Promi
  * records are invalid; 2: wrong use.
  */
 export async function importCommand(file: string, options: { company?: string; kind: string; mode: string; force: boolean; courier?: string }): Promise<number> {
-  const wrong = await wrongUse(file, options.company);
+  const wrong = await wrongUse(file);
   if (wrong !== undefined) {
     process.stderr.write(`${wrong}\n`);
     return 2;

@@ -1,5 +1,5 @@
 import { acceptSecret, type CanarySecret } from '../src/platform/db/canary.ts';
-import { listKeys, rewrapKeys, rotateKeys, type KeyListing } from '../src/platform/db/key-admin.ts';
+import { listKeys, rewrapKeys, rotateKeys } from '../src/platform/db/key-admin.ts';
 import type { KeyPurpose } from '../src/platform/db/keyring.ts';
 import { retireKeys } from '../src/platform/db/key-retire.ts';
 import { reencryptAll } from '../src/platform/db/reencrypt.ts';
@@ -9,17 +9,16 @@ import './migrations/runner/backup-store.ts';
 import { makeProgress, say, table } from './lib/output.ts';
 import { withConnection, withSession } from './lib/session.ts';
 
-/** The keys of a company, or all; 404 for one that has none: a mistyped id must not look like work that is done. */
-async function keysOf(company: string | undefined): Promise<KeyListing[]> {
-  const keys = await listKeys(company);
-  if (company !== undefined && keys.length === 0) throw notFound('company');
-  return keys;
+/** 404 for a company that has no keys: a mistyped id must not look like work that is done. */
+async function assertHasKeys(company: string | undefined): Promise<void> {
+  if (company !== undefined && (await listKeys(company)).length === 0) throw notFound('company');
 }
 
 /** Lists data keys, never the keys themselves: a table on a terminal, one JSON line each otherwise. */
 export async function listKeysCommand({ company }: { company?: string }): Promise<number> {
   return withSession(async () => {
-    const keys = await keysOf(company);
+    await assertHasKeys(company);
+    const keys = await listKeys(company);
     if (process.stdout.isTTY) {
       const rows = keys.map((k) => [k.companyId, k.purpose, k.generation, k.id, k.state, k.wrappedBy ?? '', k.createdAt.toISOString()]);
       say(table(['company', 'purpose', 'generation', 'key', 'state', 'wrapped by', 'since'], rows));
@@ -31,7 +30,7 @@ export async function listKeysCommand({ company }: { company?: string }): Promis
 /** Makes a new generation of every data key, or of some; traffic may run. */
 export async function rotateKeysCommand({ company, purpose }: { company?: string; purpose?: string }): Promise<number> {
   return withSession(async () => {
-    await keysOf(company);
+    await assertHasKeys(company);
     const progress = makeProgress('rotate');
     const rotated = await rotateKeys({
       ...(company === undefined ? {} : { companyId: company }),
@@ -47,7 +46,7 @@ export async function rotateKeysCommand({ company, purpose }: { company?: string
 /** Seals every row with its newest key; exit code 1 when some rows could not be read (they are logged by name). */
 export async function reencryptCommand({ company, indexes }: { company?: string; indexes: boolean }): Promise<number> {
   return withSession(async () => {
-    await keysOf(company);
+    await assertHasKeys(company);
     const progress = makeProgress('reencrypt');
     const results = await reencryptAll({
       ...(company === undefined ? {} : { companyId: company }),
@@ -63,7 +62,7 @@ export async function reencryptCommand({ company, indexes }: { company?: string;
 /** Removes data keys that nothing names any more; exit code 1 when some stay, each with its reason. */
 export async function retireCommand({ company, dryRun }: { company?: string; dryRun: boolean }): Promise<number> {
   return withSession(async () => {
-    await keysOf(company);
+    await assertHasKeys(company);
     const progress = makeProgress('retire');
     const results = await retireKeys({
       ...(company === undefined ? {} : { companyId: company }),

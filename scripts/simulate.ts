@@ -44,7 +44,7 @@ export async function simulateCommand(options: { file: string; days: string; see
     process.stderr.write('--days takes a whole number from 1 to 365\n');
     return 2;
   }
-  const wrong = await wrongUse(options.file, options.company);
+  const wrong = await wrongUse(options.file);
   if (wrong !== undefined) {
     process.stderr.write(`${wrong}\n`);
     return 2;

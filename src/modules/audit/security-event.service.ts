@@ -1,3 +1,4 @@
+import { BoundedMap } from '../../platform/bounded-map.ts';
 import { nowMs } from '../../platform/clock.ts';
 import { acrossCompanies, type Ctx, type OutsideTx, type Tx } from '../../platform/context.ts';
 import type { Filter, Row } from '../../platform/db/collection.ts';
@@ -54,7 +55,7 @@ interface Gathered {
   held: number;
 }
 
-const gathered = new Map<string, Gathered>();
+const gathered = new BoundedMap<string, Gathered>(MAX_KEYS);
 
 /**
  * Like `reportSecurityEvent`, for what strangers can cause as often as they like (failed sign-ins, forged tokens): of one
@@ -68,7 +69,6 @@ export async function reportBounded(ctx: OutsideTx, key: string, note: SecurityN
     metrics.securityEvent(note.type, note.severity ?? SECURITY_EVENTS[note.type]);
     return;
   }
-  if (gathered.size >= MAX_KEYS) for (const oldest of [...gathered.keys()].slice(0, MAX_KEYS / 10)) gathered.delete(oldest);
   gathered.delete(whole);
   gathered.set(whole, { until: nowMs() + 60_000, held: 0 });
   await reportSecurityEvent(ctx, note, 1 + (known?.held ?? 0)).catch((error: unknown) => {
