@@ -339,7 +339,7 @@ describe('privacy', function () {
       const order = await makeOrder(world, unlucky, theirs);
       assert.equal((await book(world, unlucky, { orderId: order.id })).status, 201);
       await world.settle();
-      assert.ok((await openOrderNumbers(systemCtx('test', unlucky.companyId), 5)).length === 1);
+      assert.equal((await openOrderNumbers(systemCtx('test', unlucky.companyId), 5)).length, 1);
       const { awb } = (await world.db.collection('shipments').findOne({ orderId: order.id })) ?? assert.fail();
       await world.api('POST', `/dev/sandbox/shipments/${String(awb)}/play`, { body: { scenario } });
       await world.settle();
